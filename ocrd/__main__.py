@@ -1,4 +1,4 @@
-"""`python -m ocrd` is `ocrd`."""
+"""`python -m ocrd`: the same program as `ocrd`."""
 
 from ocrd.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The configuration's file: which one it is, and its bytes.  Loads nothing heavy."""
+"""How to find and read the configuration file.  Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def find(given: Path | None) -> Path:
 
 
 def read(file: Path) -> bytes:
-    """What a regular file of up to `MOST` bytes holds, less a byte order mark; a link is followed.
+    """The contents of a regular file of up to `MOST` bytes, without a byte order mark.
 
-    Whoever may put a pipe or a device in its place would else hold up the reader, or fill its
-    memory.
+    Links are followed.  A pipe or a device is refused, because it could block the reader or fill
+    its memory.
 
     Raises:
-        OSError: As the kernel answered; EINVAL for what is no file, EFBIG for one that is larger.
+        OSError: From the kernel; EINVAL if it is not a regular file, EFBIG if it is larger.
     """
-    # Opening a pipe waits for somebody who writes into it.
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
     with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as small:
         if not stat.S_ISREG(os.fstat(small.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no file but a pipe or a device", str(file))

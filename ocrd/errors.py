@@ -1,8 +1,8 @@
-"""What can go wrong, told so that the reader knows what to do.
+"""The errors of ocrd, each with what the reader can do about it.
 
-Every error names a remedy (its *hint*), says by its *disposition* whether another try can
-help, and knows the exit code of a command that ends with it.  The *kind* is a stable word for
-the ledger, the journal and metrics.
+Every error has a remedy (its *hint*), a *disposition* that says whether another try can help,
+and the exit code of a command that ends with it.  The *kind* is a stable word for the ledger,
+the journal and metrics.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class ExitCode(enum.IntEnum):
-    """What a command tells its caller."""
+    """The exit codes of the commands."""
 
     OK = 0
     FAILED = 1
@@ -25,15 +25,15 @@ class ExitCode(enum.IntEnum):
 
 
 class Disposition(enum.Enum):
-    """What becomes of the job (or page) that met the error."""
+    """What happens to the job (or page) that met the error."""
 
     PERMANENT = "permanent"  # no retry can help: the original goes to failed/ at once
     TRANSIENT = "transient"  # tried again later; costs an attempt
-    CONDITION = "condition"  # a place or the engine is out of order: wait, costs no attempt
+    CONDITION = "condition"  # a place or the engine cannot be used now: wait; costs no attempt
 
 
 class Reason:
-    """Why something does not go on: a stable kind, one sentence, and a remedy."""
+    """Why something failed or has to wait: a stable kind, one sentence, and a remedy."""
 
     __slots__ = ()
 
@@ -42,11 +42,11 @@ class Reason:
     hint: str
 
     def shown(self) -> dict[str, str]:
-        """For JSON: `ocrd status`, `ocrd show`, the sidecar, HTTP."""
+        """The fields for JSON: `ocrd status`, `ocrd show`, the sidecar, HTTP."""
         return {"kind": self.kind, "message": self.message, "hint": self.hint}
 
     def told(self) -> dict[str, str]:
-        """For an event, whose own message is its name."""
+        """The fields for an event, where the message is `error`: an event's message is its name."""
         return {"kind": self.kind, "error": self.message, "hint": self.hint}
 
 
@@ -74,7 +74,7 @@ class OcrdError(Reason, Exception):
 class ConfigError(OcrdError, ValueError):
     """The configuration cannot be used; nothing was started.
 
-    A ValueError, too: so pydantic gathers what validators refuse.
+    Also a ValueError, so that pydantic collects the errors that validators raise.
     """
 
     kind = "config"
@@ -83,7 +83,7 @@ class ConfigError(OcrdError, ValueError):
 
 
 class UsageError(OcrdError):
-    """A command was called with something that cannot be."""
+    """A command or a request has arguments that cannot be used."""
 
     kind = "usage"
     disposition = Disposition.PERMANENT
@@ -113,12 +113,12 @@ class PlaceError(OcrdError):
 
     kind = "place"
     disposition = Disposition.CONDITION
-    path: Path | None = None  # what is out of order, where that is known
+    path: Path | None = None  # the path that cannot be used, if known
 
     def is_below(self, trees: Iterable[Path]) -> bool:
-        """Whether it is about one path below these trees; whatever else lies in them can be used.
+        """Whether the error concerns only one path below these trees, not a whole tree.
 
-        A full disk or a share that is gone never is.
+        It never does for a full disk or a share that is gone.
         """
         path = self.path
         if path is None or self.kind not in _OF_ONE_PATH:
@@ -134,7 +134,7 @@ class PageError(OcrdError):
 
 
 class PageFaultError(OcrdError):
-    """Recognising this page broke something (a crash, a time-out); it may work alone."""
+    """Recognising this page broke something (a crash, a time-out); it may succeed on its own."""
 
     kind = "page-fault"
 
@@ -147,14 +147,14 @@ class EngineDownError(OcrdError):
 
 
 class EngineSetupError(OcrdError):
-    """The engine cannot be started as configured; waiting will not mend it."""
+    """The engine cannot be started as configured; waiting will not help."""
 
     kind = "engine-setup"
     disposition = Disposition.CONDITION
 
 
 class MemoryShortError(OcrdError):
-    """The machine (or the service's cgroup) has too little memory now; no fault of any file."""
+    """The machine (or the service's cgroup) has too little memory now; no file is at fault."""
 
     kind = "memory-short"
     disposition = Disposition.CONDITION
@@ -174,7 +174,7 @@ class FencedError(OcrdError):
 
 
 def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one failure to act on: tasks of a group fail alike, or were cancelled for the first."""
+    """The first error of a group, to act on: tasks fail alike, or are cancelled for the first."""
     error: BaseException = failures
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

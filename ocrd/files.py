@@ -1,7 +1,7 @@
-"""Files, once for everybody: what a file is, how it is opened, written, renamed and named.
+"""The one home of file operations: how files are identified, opened, written, renamed and synced.
 
-Everything that changes the disk goes through a `Disk`, so that a test can hand in one that answers
-ENOSPC or dies at any step.  What the kernel refuses is told by `ocrd.oserrors`.
+Jobs' files are changed through a `Disk`, so that a test can pass in one that answers ENOSPC or
+dies at any step.  `ocrd.oserrors` turns errors of the kernel into errors with a remedy.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
 from ocrd.errors import BadFileError, SourceChangedError
-from ocrd.names import display as display  # beside what else there is for files
+from ocrd.names import display as display  # re-exported beside the other file functions
 from ocrd.oserrors import os_error
 
-OURS = 0o640  # what only we change; the group may look at it
-NOT_A_FILE = "not-a-file"  # the kind of what is a link, a folder, a pipe or a device
-AROUND = 0o666  # what is handed out, as the umask has it
+OURS = 0o640  # mode of a file that only the daemon changes; its group may read it
+NOT_A_FILE = "not-a-file"  # error kind for a link, a folder, a pipe or a device
+AROUND = 0o666  # mode of a file for others, less the umask
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -52,13 +52,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFacts:
-    """What a look at a file saw, and the digest once it was read; any write changes them.
+    """What `stat` says of a file, and its digest once it has been read; any write changes these.
 
     Attributes:
         size: Bytes.
         mtime_ns: Modification time, nanoseconds since the epoch.
         inode: Inode number.
-        sha256: Hex digest of the contents; empty while it was not read.
+        sha256: Hex digest of the contents; empty until the file has been read.
     """
 
     size: int
@@ -68,13 +68,13 @@ class FileFacts:
 
     @classmethod
     def of(cls, found: os.stat_result, sha256: str = "") -> Self:
-        """The facts that a `stat` tells."""
+        """The facts in the result of `stat`."""
         return cls(
             size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256
         )
 
     def facts(self) -> dict[str, Any]:
-        """The same by their names: for a record that holds more, or for JSON."""
+        """The facts as a dictionary, for JSON or for a record with more fields."""
         return {
             "size": self.size,
             "mtime_ns": self.mtime_ns,
@@ -83,22 +83,22 @@ class FileFacts:
         }
 
     def looks(self) -> FileFacts:
-        """Its looks alone: what a `stat` saw, whatever else is known of the file."""
+        """The facts from `stat` alone, without the digest and without a subclass's fields."""
         return FileFacts(size=self.size, mtime_ns=self.mtime_ns, inode=self.inode)
 
     def untouched(self, other: FileFacts) -> bool:
-        """Whether nobody wrote between the two looks, as far as a look can tell."""
+        """Whether the file was not written between the two, as far as `stat` can tell."""
         return self.looks() == other.looks()
 
 
 def untouched(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether both looks saw one file to which nothing was done in between."""
+    """Whether both results are of one file with the same size, mtime and ctime."""
     alike = FileFacts.of(before) == FileFacts.of(after) and before.st_dev == after.st_dev
     return alike and before.st_ctime_ns == after.st_ctime_ns
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a file of unknown origin for reading: only a regular one, and without waiting.
+    """Open a file of unknown origin for reading, if it is a regular file; never blocks.
 
     Raises:
         BadFileError: It is a link, a folder, a pipe or a device (kind `not-a-file`).
@@ -128,7 +128,7 @@ class OpenDocuments(Generic[T]):
     """Documents kept open between calls, so that page 3,000 does not wait for pages 1 to 2,999.
 
     Args:
-        size: How many; the one not used for longest goes first.
+        size: How many stay open; the least recently used is closed first.
     """
 
     def __init__(self, size: int) -> None:
@@ -136,7 +136,7 @@ class OpenDocuments(Generic[T]):
         self._open: OrderedDict[tuple[int, ...], T] = OrderedDict()
 
     def get(self, file: BinaryIO, opener: Callable[[BinaryIO], T]) -> T:
-        """The document in `file`: the one that is open if the file has not changed since."""
+        """The document in `file`, reused if it is still open and the file has not changed."""
         key = _identity(file)
         if key in self._open:
             self._open.move_to_end(key)
@@ -172,7 +172,7 @@ def _not_a_file(path: Path) -> BadFileError:
 
 
 def write_durably(path: Path, content: bytes, disk: Disk, mode: int = OURS) -> None:
-    """Make or replace a small file of ours: whole or as it was before, whatever happens."""
+    """Create or replace a small file; even after a crash it is either complete or as before."""
     draft = path.with_name(draft_of(path.name))
     disk.write(draft, content, mode)
     disk.fsync_file(draft)
@@ -181,38 +181,38 @@ def write_durably(path: Path, content: bytes, disk: Disk, mode: int = OURS) -> N
 
 
 def write_all(descriptor: int, content: bytes | bytearray) -> None:
-    """Every byte, however many the kernel takes at a time."""
+    """Write every byte, however few the kernel takes at a time."""
     left = memoryview(content)
     while left:
         left = left[os.write(descriptor, left) :]
 
 
 def draft_of(name: str) -> str:
-    """What a file that is written durably is called until it is whole."""
+    """The name of a durably written file until it is complete."""
     return f"{name}.draft"
 
 
 class Disk:
-    """The real system calls.  Every method raises `OSError` as the kernel answered.
+    """The real system calls.  Every method raises `OSError` as the kernel reports it.
 
-    A path below a tree that the disk knows is resolved beneath that tree's descriptor and through
-    no link: whoever may write in a tree leads nothing out of it, not even between a look and the
-    step after it.  A tree's own root may be a link.  What is below no tree is resolved as usual.
+    A path below a known tree is resolved from that tree's descriptor and never through a link: a
+    user who may write in the tree cannot redirect an operation out of it, not even between a check
+    and the step after it.  The root of a tree may be a link.  Other paths are resolved as usual.
     """
 
     def __init__(self) -> None:
         self._trees: dict[str, Path] = {}
-        self._held = threading.local()  # by folder: the descriptor that this thread works beneath
+        self._held = threading.local()  # for each folder, the descriptor that this thread holds
         self._share = Shared()
 
     # --- trees ---
 
     def know(self, tree: Path) -> None:
-        """From now on what lies below `tree` is resolved beneath it."""
+        """Add a known tree: paths below it are resolved from its descriptor from now on."""
         self._trees[str(tree)] = tree
 
     def tree_of(self, path: Path) -> Path | None:
-        """The innermost known tree that `path` is, or lies in."""
+        """The innermost known tree that contains `path` or has it as its root; None without one."""
         place = str(path)
         while place and place not in self._trees:
             place = place.rpartition("/")[0]
@@ -220,11 +220,11 @@ class Disk:
 
     @contextlib.contextmanager
     def hold(self, folder: Path) -> Iterator[None]:
-        """This thread works beneath what `folder` is now, even if something is mounted over it.
+        """Keep `folder` open for this thread, which then uses it even if another is mounted there.
 
         Args:
-            folder: A tree; or one that lies in a tree, of which much is asked within: none of that
-                has to be found from the tree down.
+            folder: A tree; or a folder in a tree with much to do below it: its paths are then not
+                resolved from the tree down each time.
         """
         held: dict[str, int] = vars(self._held)
         name = str(folder)
@@ -240,7 +240,7 @@ class Disk:
             os.close(descriptor)
 
     def _place(self, path: Path) -> _At:
-        """The descriptor and the name by which the kernel is to be asked for `path`."""
+        """The folder descriptor and the name to pass to a system call for `path`."""
         whole = above = str(path)
         held: dict[str, int] = vars(self._held)
         while above and above not in self._trees:
@@ -251,10 +251,10 @@ class Disk:
 
     @contextlib.contextmanager
     def _new(self, path: Path, source: Path | None = None) -> Iterator[tuple[int | None, str]]:
-        """The same for a name that is to be made, or given to what lies at `source`.
+        """As `_place`, for a name that is to be created, or given to the file at `source`.
 
-        exFAT through FUSE answers ENOENT for a name that it does not take.  Where neither the
-        folder nor the source is gone, that is told as EILSEQ, as other file systems do.
+        exFAT through FUSE reports ENOENT for a name that it does not accept.  If neither the
+        folder nor the source is gone, EILSEQ is raised instead, as by other file systems.
         """
         with self._place(path) as (folder, name):
             try:
@@ -271,14 +271,14 @@ class Disk:
             return os.open(name, flags, dir_fd=folder)
 
     def _open_folder(self, path: Path, flags: int = _LIST) -> int:
-        """The same; a tree itself may be a link."""
+        """A descriptor of `path`, which may be a link only if it is the root of a tree."""
         if str(path) in self._trees:
             return os.open(path, flags & ~os.O_NOFOLLOW)
         return self._open(path, flags)
 
     @contextlib.contextmanager
     def _opened(self, path: Path, flags: int = _LIST) -> Iterator[int]:
-        """The same for a moment; what this thread holds is not opened again."""
+        """As `_open_folder`, and closed at the end; a folder that this thread holds is reused."""
         held: int | None = vars(self._held).get(str(path))
         descriptor = self._open_folder(path, flags) if held is None else held
         try:
@@ -290,15 +290,15 @@ class Disk:
     # --- looking ---
 
     def lstat(self, path: Path) -> os.stat_result | None:
-        """What lies at `path`, links not followed; None only when nothing does.
+        """The `stat` of `path`, links not followed; None only if it does not exist.
 
-        `os.path.lexists` also says no when a share does not answer, and what is not there counts
-        as moved: every other error is raised.
+        Every other error is raised.  `os.path.lexists` also says no if a share does not answer,
+        but a file that does not exist counts as moved.
         """
         return self._look(path, follow=False)
 
     def stat(self, path: Path) -> os.stat_result | None:
-        """The same; where `path` is below no tree, what it leads to."""
+        """As `lstat`; but links are followed if `path` is in no known tree."""
         return self._look(path, follow=self.tree_of(path) is None)
 
     def _look(self, path: Path, *, follow: bool) -> os.stat_result | None:
@@ -315,19 +315,19 @@ class Disk:
         return [name for name, _ in self.entries(folder)]
 
     def entries(self, folder: Path) -> list[tuple[str, bool]]:
-        """The names in a folder, sorted, and of each whether it is a folder, and no link to one.
+        """The names in a folder, sorted, each with whether it is a folder (not a link to one).
 
-        The kernel tells both at once, where each name would else have to be looked at.
+        The kernel gives both at once, which saves a `stat` of each name.
         """
         with self._opened(folder) as descriptor, os.scandir(descriptor) as found:
             return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
 
     def open(self, path: Path) -> io.BufferedReader:
-        """A file for reading; a link is refused and a FIFO does not block."""
+        """Open a file for reading; a link is refused and a FIFO does not block."""
         return os.fdopen(self._open(path, _READ), "rb")
 
     def read(self, path: Path, most: int = sys.maxsize) -> bytes | None:
-        """What a small file holds, up to so many bytes; None where no regular file lies."""
+        """The first `most` bytes of a small file; None if `path` is not a regular file."""
         try:
             descriptor = self._open(path, _READ)
         except OSError:
@@ -353,9 +353,9 @@ class Disk:
     # --- moving ---
 
     def rename_exclusive(self, source: Path, target: Path) -> None:
-        """`renameat2(RENAME_NOREPLACE)`: EEXIST when `target` is taken.
+        """`renameat2(RENAME_NOREPLACE)`: fails with EEXIST if `target` exists.
 
-        EINVAL, ENOSYS or ENOTSUP where the file system or the C library cannot do it.
+        Fails with EINVAL, ENOSYS or ENOTSUP if the file system or the C library cannot do it.
         """
         rename = getattr(_libc, "renameat2", None)
         if rename is None:  # a C library older than glibc 2.28
@@ -372,7 +372,7 @@ class Disk:
             os.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
 
     def link(self, source: Path, target: Path) -> None:
-        """A second name for a file."""
+        """Give a file a second name (a hard link)."""
         with self._place(source) as (here, old), self._new(target, source) as (there, new):
             os.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
 
@@ -397,12 +397,12 @@ class Disk:
             os.mkdir(name, mode, dir_fd=folder)
 
     def create(self, path: Path) -> None:
-        """Make an empty file where nothing is."""
+        """Create an empty file; fails if the name is taken."""
         with self._new(path) as (folder, name):
             os.close(os.open(name, _CREATE, 0o600, dir_fd=folder))
 
     def write(self, path: Path, content: bytes, mode: int = AROUND) -> None:
-        """Make a small file or replace what it holds.  Not atomic, not yet durable."""
+        """Create a small file or replace its contents.  Not atomic, not yet durable."""
         with self._new(path) as (folder, name):
             descriptor = os.open(name, _REPLACE, mode, dir_fd=folder)
             try:
@@ -411,7 +411,10 @@ class Disk:
                 os.close(descriptor)
 
     def append(self, path: Path, content: bytes, end: int) -> None:
-        """Add to a file of ours, which is made, from byte `end` on; on the disk when it returns."""
+        """Write `content` from byte `end` on, as the file's new end; it is on the disk on return.
+
+        The file is created if it is missing.
+        """
         with self._new(path) as (folder, name):
             descriptor = os.open(name, _OURS, 0o600, dir_fd=folder)
             try:
@@ -426,9 +429,9 @@ class Disk:
         """Copy a regular file with its mode and times to a free name.  Not yet durable.
 
         Raises:
-            SourceChangedError: The source was longer or shorter at the end than what was copied.
+            SourceChangedError: The source has another length at the end than what was copied.
         """
-        from shutil import copyfileobj  # which takes longer to load than all that status needs
+        from shutil import copyfileobj  # slow to load, and not needed by `ocrd status`
 
         with self.open(source) as reading, self._new(target) as (folder, name):
             if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
@@ -437,7 +440,7 @@ class Disk:
                 copyfileobj(reading, writing, _CHUNK)
                 writing.flush()
                 facts = os.fstat(reading.fileno())
-                # File systems without owners (FAT, some CIFS) refuse them.
+                # File systems without owners (FAT, some CIFS) refuse these calls.
                 with contextlib.suppress(PermissionError):
                     os.fchmod(writing.fileno(), stat.S_IMODE(facts.st_mode))
                 with contextlib.suppress(PermissionError):
@@ -453,7 +456,7 @@ class Disk:
         """Set the permissions of a file or folder; a link is refused."""
         with self._place(path) as (folder, name):
             descriptor = os.open(name, _NODE, dir_fd=folder)
-            try:  # fchmod(2) wants more than O_PATH, and that may be what is not permitted
+            try:  # fchmod(2) refuses O_PATH, and opening the file otherwise may not be permitted
                 os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 - a bare call
             except OSError as error:
                 error.filename = str(path)
@@ -469,20 +472,20 @@ class Disk:
     # --- making durable ---
 
     def fsync_file(self, path: Path) -> None:
-        """A file's contents and facts are on the disk."""
+        """Flush a file's contents and metadata to the disk."""
         with self._opened(path, _READ) as descriptor:
             _fsync(descriptor, path)
 
     def fsync_dir(self, path: Path) -> None:
-        """A folder's names are on the disk, where the file system has a notion of it.
+        """Flush a folder's entries to the disk, if its file system supports that.
 
-        Threads that ask for the same folder at the same time share a call: many jobs come from
-        one inbox and go to one outbox.
+        Threads that flush the same folder at the same time share a call: many jobs come from one
+        inbox and go to one outbox.
         """
         flags = _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW
         with self._opened(path, flags) as descriptor:
             found = os.fstat(descriptor)
-            # Of two threads one may hold the folder that lay there before another was mounted.
+            # One thread may still hold the folder that was here before another was mounted over it.
             which = (str(path), found.st_dev, found.st_ino)
             try:
                 self._share(which, partial(_fsync, descriptor, path))
@@ -494,19 +497,19 @@ class Disk:
 def _fsync(descriptor: int, path: Path) -> None:
     try:
         os.fsync(descriptor)
-    except OSError as error:  # the call knows a descriptor only; the operator wants the name
+    except OSError as error:  # the kernel was given a descriptor; the operator needs the name
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class _At:
-    """Where a path is, for the kernel: in which folder, if it lies below a tree, under what name.
+    """A path as the kernel is given it: a folder descriptor (None below no tree) and a name.
 
-    It is a class, as a generator costs several times as much; each file takes a hundred.
+    A class, because a generator costs several times as much, and each file takes a hundred of them.
 
     Args:
-        path: Whole.
-        tree: The tree, or the folder that the thread holds, that it lies in; empty for none.
-        held: A descriptor of that, if the thread has one.
+        path: The whole path.
+        tree: The tree, or the folder that the thread holds, that contains it; empty for none.
+        held: A descriptor of that tree or folder, if the thread holds one.
     """
 
     __slots__ = ("_held", "_opened", "_path", "_tree")
@@ -538,7 +541,7 @@ class _At:
             os.close(descriptor)
         if not isinstance(error, OSError):
             return
-        # The kernel was asked for a name in a folder: tell the whole path.
+        # The kernel was given a name in a folder: report the whole path.
         if error.filename2 is not None and not str(error.filename2).startswith("/"):
             error.filename2 = self._path
         elif not str(error.filename).startswith("/"):
@@ -546,12 +549,12 @@ class _At:
 
 
 def _open_beneath(tree: int, folder: str, path: str) -> int:
-    """A descriptor of a folder below another, step by step and through no link.
+    """A descriptor of a folder below `tree`, opened step by step and never through a link.
 
-    openat2(2) takes one call for it, but by way of ctypes as long as for two steps, and seldom is
-    a place further down.  A way of steps may be longer than the kernel takes at once.
+    openat2(2) needs a single call, but through ctypes that takes as long as two steps, and few
+    folders are deeper.  Step by step, the path may also be longer than the kernel takes at once.
 
-    ENOTDIR where a link (or a file) stands in the way: what lies there is not what was meant.
+    Raises ENOTDIR if the path has a `..`, or a link or a file is in the way of the folder meant.
     """
     names = os.fsencode(folder).split(b"/")
     if b".." in names:
@@ -576,10 +579,10 @@ def _os_error(code: int, source: Path, target: Path) -> OSError:
 
 
 class Shared:
-    """Makes calls; who asks for one that is under way shares the next with the others.
+    """Runs calls, so that threads that request the same call at the same time share one run.
 
-    That next one begins after all of them have asked.  So it may stand for a call of each of them
-    when what it does is to make everything that was done before last.
+    Requests made during a run share the next run.  That run begins after all of them were made, so
+    it serves each of them if, like fsync, it makes durable whatever was done before it.
     """
 
     def __init__(self) -> None:
@@ -588,11 +591,11 @@ class Shared:
         self._next: dict[Hashable, _Outcome] = {}  # of the call that has yet to begin
 
     def __call__(self, which: Hashable, call: Callable[[], None]) -> None:
-        """Return when a call of that name that began after this one has ended; raise what it did.
+        """Return once a run of `which` that began after this request has ended; raise its error.
 
         Args:
-            which: What names the call.
-            call: How this thread would make it; that of whoever comes to it first is made.
+            which: Identifies the call.
+            call: Makes the call.  The first of the sharing threads to get its turn runs its own.
         """
         with self._lock:
             turn = self._turns.setdefault(which, threading.Lock())

@@ -1,8 +1,8 @@
 """Who may use the engine next: many jobs share it, and none can hold up the others.
 
 A slot goes to the waiting page of the highest priority; among equals to the job with the
-fewest pages in flight, and then to the one that has gone longest without: the one page of a
-letter overtakes the 2,999 that a book still has waiting.
+fewest pages in flight, and then to the job that has waited longest since its last slot: the one
+page of a letter overtakes the 2,999 that a book still has waiting.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class _Pages:
-    """Those of one job: how many hold a slot, and which wait for one."""
+    """The pages of one job: how many hold a slot, and which wait for one."""
 
-    served: int  # when last given a slot, or when it came
+    served: int  # counter value when the job last got a slot, or when it arrived
     priority: int = 0
     in_flight: int = 0
     waiting: deque[asyncio.Future[int]] = field(default_factory=deque)
 
 
 class PageGate:
-    """At most `capacity` pages in flight, handed out fairly.  For one event loop.
+    """Lets at most `capacity` pages be in flight, shared fairly among jobs.  For one event loop.
 
     Args:
         capacity: How many pages may be in flight at once; at least 1.
@@ -49,7 +49,7 @@ class PageGate:
 
     @asynccontextmanager
     async def slot(self, job: int, priority: int = 0) -> AsyncIterator[int]:
-        """Hold one slot for a page of `job`; how many others it held when it got this one."""
+        """Hold a slot for a page of `job`; yields how many others the job held when it got it."""
         pages = self._jobs.setdefault(job, _Pages(next(self._count)))
         pages.priority = priority
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -58,7 +58,7 @@ class PageGate:
         try:
             yield await turn
         finally:
-            if turn.done() and not turn.cancelled():  # be it that the slot came with a cancellation
+            if turn.done() and not turn.cancelled():  # even if it was cancelled meanwhile
                 pages.in_flight -= 1
             elif turn in pages.waiting:
                 pages.waiting.remove(turn)

@@ -1,4 +1,4 @@
-"""The one decoder of image files: what an engine reads and what a document shows are one picture.
+"""The only decoder of image files, so that engines and documents see the same picture.
 
 Pillow's decoders may crash on hostile files, so this runs in child processes only.
 """
@@ -22,20 +22,20 @@ from ocrd.tone import eight_bits, on_white
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG2000", "HEIF", "AVIF", "PPM")
 
-_WEIGHT_OF_BITONAL = 0.25  # of a colour pixel's memory: plans are scanned so
+_WEIGHT_OF_BITONAL = 0.25  # share of a colour pixel's memory; large plans are scanned bitonal
 _NOT_A_PAGE = 0b101  # NewSubfileType: a reduced version of another frame, or its mask
 _SUBFILE, _OLD_SUBFILE, _OLD_REDUCED = 254, 255, 2
 _ORIENTATION = 0x0112
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
-_SQUARE_ENOUGH, _NO_DEVICE_IS_LONGER = 1.15, 4.5  # pixels; 204 by 98 dpi is a fax
-_LEAST_INCHES, _MOST_INCHES = 0.5, 50.0  # a page's longer side; a dpi tag of another is ignored
+_SQUARE_ENOUGH, _NO_DEVICE_IS_LONGER = 1.15, 4.5  # of a pixel's sides; a fax: 204 by 98 dpi
+_LEAST_INCHES, _MOST_INCHES = 0.5, 50.0  # a page's longer side; other dpi tags are ignored
 _IDLE_DPI, _IDLE_INCHES = 100.0, 17.0  # cameras write 72 or 96 whatever the picture is
-_PHOTO_INCHES = 14.0  # the longest page of one that does
+_PHOTO_INCHES = 14.0  # the longer side of a page from a camera that does
 _LONGEST_POINTS = 14_400.0  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
 _END = b"\xff\xd9"
-_FILLING = b"\x5a\xa5\x33\xc7" * 64  # what no picture goes on with
+_FILLING = b"\x5a\xa5\x33\xc7" * 64  # bytes with which no picture continues
 
-_TURNS = {  # Exif orientation: what brings the page upright
+_TURNS = {  # Exif orientation: how to turn the page upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,22 +49,22 @@ _CLOCKWISE = {90: 6, 180: 3, 270: 8}
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, frame by frame
-Image.init()  # all formats now, once, and not with the first file of each process
+Image.init()  # load all formats once, now, and not at the first file of each process
 pillow_heif.register_heif_opener(thumbnails=False)
 pillow_heif.options.DECODE_THREADS = 1
 
 
 class ImagePages:
-    """An open image file, page by page; it stays open, so that many pages are read once each.
+    """The pages of an image file, which stays open so that each page is read only once.
 
     Args:
-        file: Read by a descriptor of its own; a name would let Pillow map the file, which
-            scrambles a TIFF that lies turned.
-        max_pixels: A page with more is refused; of those of bitonal TIFFs four count as one.
+        file: Read through a duplicate of its descriptor: given a name, Pillow would map the file,
+            which scrambles a TIFF that is stored turned.
+        max_pixels: A page with more is refused; four pixels of a bitonal TIFF count as one.
 
     Raises:
-        PageError: It is `damaged` or `too-large`.
-        PlaceError: The disk or the share does not give it.
+        PageError: The image is `damaged` or `too-large`.
+        PlaceError: The disk or the share cannot read the file.
     """
 
     def __init__(self, file: BinaryIO, *, max_pixels: int) -> None:
@@ -86,15 +86,15 @@ class ImagePages:
         return len(self._frames)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._image.close()
         self._file.close()
 
     def page(self, number: int) -> ImagePage:
-        """Page `number`, from 1; only valid until the next is asked for.
+        """Page `number`, 1-based; valid only until the next page is requested.
 
         Raises:
-            PageError: It is `damaged` or `too-large`.
+            PageError: The page is missing, `damaged` or `too-large`.
         """
         with faults(self.subject(number)):
             if not 1 <= number <= self.count:
@@ -105,23 +105,23 @@ class ImagePages:
             return ImagePage(self._image, self.data, self.subject(number), alone=self.count == 1)
 
     def subject(self, number: int) -> str:
-        """What messages call a page."""
+        """How messages name a page."""
         return f"Page {number} of the image" if self.count > 1 else "The image"
 
     def data(self) -> bytes:
-        """The whole file."""
+        """The bytes of the whole file."""
         size = os.fstat(self._file.fileno()).st_size
         return os.pread(self._file.fileno(), size, 0)
 
 
 class ImagePage:
-    """A page of an image file that is open and perhaps not decoded yet.
+    """A page of an open image file, perhaps not decoded yet.
 
     Attributes:
         image: The page as Pillow opened it.
-        alone: The file has no other page.
-        orientation: Exif's number, 1 to 8, that the stored pixels have.
-        points: Width and height on paper, in points, of the page as it is seen.
+        alone: Whether the file has no other page.
+        orientation: Exif orientation of the stored pixels, 1 to 8.
+        points: Width and height of the upright page on paper, in points.
     """
 
     def __init__(self, image: Image.Image, data: Any, subject: str, *, alone: bool) -> None:
@@ -130,13 +130,13 @@ class ImagePage:
         self.orientation = _orientation(image)
         self._data = data
         self._subject = subject
-        # some formats are turned by their decoders: these are opened with the sides of the result
+        # Pillow turns a TIFF when it decodes it, and opens it with the sides of the upright page
         self._opened_upright = isinstance(image, TiffImagePlugin.TiffImageFile)
         self._stretch = _stretch(image)
         self.points = self._points()
 
     def seen(self, max_side: int) -> Image.Image:
-        """The page in RGB: upright, on white, with square pixels, no side over `max_side`.
+        """The page in RGB: upright, on white, with square pixels, no side over `max_side` pixels.
 
         Raises:
             PageError, PlaceError: See `ImagePages`.
@@ -148,7 +148,7 @@ class ImagePage:
             return turned_by(on_white(fitted), _orientation(loaded))
 
     def stored(self) -> tuple[Image.Image, int]:
-        """The pixels as they are kept, decoded, and the orientation that they still have.
+        """The decoded pixels as stored, and the Exif orientation that still applies to them.
 
         Raises:
             PageError, PlaceError: See `ImagePages`.
@@ -158,7 +158,7 @@ class ImagePage:
             return loaded, _orientation(loaded)
 
     def data(self) -> bytes:
-        """The file; a JPEG whose end mark was lost gets it back."""
+        """The bytes of the file; a JPEG that has lost its end mark gets it back."""
         data: bytes = self._data()
         if self.image.format not in ("JPEG", "MPO") or _END in data[-4096:]:
             return data
@@ -178,7 +178,7 @@ class ImagePage:
         return self.image
 
     def _fitted(self, image: Image.Image, left: int, max_side: int) -> Image.Image:
-        """With square pixels and no side too long, the axes as they were loaded."""
+        """The image with square pixels and no side over `max_side`, not turned."""
         turned = left != self.orientation and self.orientation in SWAPPING
         stretch = 1 / self._stretch if turned else self._stretch
         width, height = image.width * max(1.0, 1 / stretch), image.height * max(1.0, stretch)
@@ -189,7 +189,7 @@ class ImagePage:
         return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
     def _points(self) -> tuple[float, float]:
-        """By the resolution stated if that is plausible, else by the number of pixels."""
+        """The size by the stated resolution if that is plausible, otherwise by the pixel count."""
         width, height = self.image.size
         across, down = _resolution(self.image)
         if self.orientation in SWAPPING:
@@ -210,11 +210,11 @@ class ImagePage:
 
 @contextmanager
 def faults(subject: str) -> Iterator[None]:
-    """Whatever Pillow raises becomes an error about `subject`.
+    """Turn whatever Pillow raises into an error about `subject`.
 
     Raises:
-        PageError: It is `damaged`.
-        PlaceError: The disk or the share does not give it.
+        PageError: The image is `damaged`.
+        PlaceError: The disk or the share cannot read the file.
     """
     try:
         with warnings.catch_warnings():
@@ -232,12 +232,12 @@ def faults(subject: str) -> Iterator[None]:
                 kind="unreadable",
             ) from error
         raise _damaged(subject, str(error)) from error
-    except Exception as error:  # decoders stumble over damaged files in every way there is
+    except Exception as error:  # damaged files make decoders fail in every possible way
         raise _damaged(subject, f"{type(error).__name__}: {error}") from error
 
 
 def turned_by(image: Image.Image, orientation: int) -> Image.Image:
-    """The image upright, from one of Exif's eight orientations."""
+    """The image turned upright, given its Exif orientation (1 to 8)."""
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
@@ -248,10 +248,10 @@ def turned_clockwise(image: Image.Image, degrees: int) -> Image.Image:
 
 
 def _pages_among(image: Image.Image) -> tuple[int, ...]:
-    """Which frames are pages, from 0; the image is left at the first.
+    """The 0-based numbers of the frames that are pages; the image is left at the first.
 
-    A page of a TIFF is a frame that is neither a thumbnail nor a mask; of anything else that
-    moves, the first frame is the page.
+    The pages of a TIFF are its frames that are neither thumbnails nor masks (all frames if there
+    are only such); in any other format, animated or not, the first frame is the page.
     """
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return (0,)
@@ -288,9 +288,9 @@ def _damaged(subject: str, reason: str) -> PageError:
 
 
 def _ended(data: bytes) -> bytes:
-    """A JPEG with the end mark that it lacks, if nothing else is missing.
+    """The JPEG with its missing end mark, if nothing else is missing.
 
-    What follows the last pixel changes nothing; what follows an earlier one does.
+    Bytes added after the last pixel do not change the picture; after an earlier pixel they do.
 
     Raises:
         OSError: More is missing.
@@ -311,7 +311,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _stretch(image: Image.Image) -> float:
-    """How much longer than wide a pixel is, as stored; 1 for square ones."""
+    """Height of a stored pixel divided by its width; 1 where that is close to 1 or implausible."""
     across, down = _resolution(image)
     if not (across and down):
         return 1.0
@@ -321,7 +321,7 @@ def _stretch(image: Image.Image) -> float:
 
 
 def _resolution(image: Image.Image) -> tuple[float, float]:
-    """Pixels an inch across and down, as far as they are stated; the unit may be another."""
+    """The stated pixels per inch across and down, 0 if none; a TIFF's may be in another unit."""
     if isinstance(image, TiffImagePlugin.TiffImageFile) and "dpi" not in image.info:
         return _number(image.tag_v2.get(_X_RESOLUTION)), _number(image.tag_v2.get(_Y_RESOLUTION))
     stated = image.info.get("dpi")
@@ -331,7 +331,7 @@ def _resolution(image: Image.Image) -> tuple[float, float]:
 
 
 def _number(stated: Any) -> float:
-    """A resolution, or 0 for none: a rational may be anything over zero."""
+    """A resolution as a number; 0 if it is not valid: a rational may have a zero denominator."""
     try:
         value = float(stated or 0)
     except (TypeError, ValueError, ZeroDivisionError):

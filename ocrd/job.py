@@ -13,10 +13,10 @@ from ocrd.files import FileFacts, display
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands."""
+    """The states of a job."""
 
     QUEUED = "queued"  # settled and recorded; waits for a claim, perhaps until `not_before`
-    RUNNING = "running"  # claimed: its original is ours, its pages are being recognised
+    RUNNING = "running"  # claimed: the daemon has its original and recognises its pages
     DELIVERING = "delivering"  # bundle complete; final names recorded; renames under way
     DONE = "done"  # bundle in the outbox, original in the archive
     FAILED = "failed"  # original in failed/ with its reason beside it
@@ -24,7 +24,7 @@ class JobState(enum.StrEnum):
 
 
 class PageState(enum.StrEnum):
-    """Where a page stands."""
+    """The states of a page."""
 
     PENDING = "pending"
     DONE = "done"
@@ -39,18 +39,18 @@ class Place(enum.StrEnum):
     SPOOL = "spool"
     ARCHIVE = "archive"
     FAILED = "failed"
-    GONE = "gone"  # a person removed it before it was claimed, or it was kept long enough
+    GONE = "gone"  # a person removed it before it was claimed, or its retention time is over
 
 
 ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)  # not ended
 UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)  # claimed
-UNDELIVERED = (JobState.QUEUED, JobState.RUNNING)  # what a cancel still stops
-GIVEN_UP = (JobState.FAILED, JobState.CANCELLED)  # what `ocrd retry` takes back
+UNDELIVERED = (JobState.QUEUED, JobState.RUNNING)  # a cancel still stops these
+GIVEN_UP = (JobState.FAILED, JobState.CANCELLED)  # `ocrd retry` queues these again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause(Reason):
-    """A reason as a value: to be kept, compared and told later."""
+    """A reason as a value that can be stored, compared and reported later."""
 
     kind: str
     message: str
@@ -64,13 +64,13 @@ class JobError(Cause):
 
     @classmethod
     def of(cls, reason: Reason) -> Self:
-        """The same, to be kept."""
+        """The reason as a value that can be stored."""
         return cls(kind=reason.kind, message=reason.message, hint=reason.hint)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member(FileFacts):
-    """A file that a job stands for, as it was when it was recorded: its only one, or one of many.
+    """A file of a job as it was recorded: the only one, or one of a joined document.
 
     Attributes:
         source: Path below the folder's inbox, as `os.fsdecode` gives it.
@@ -80,7 +80,7 @@ class Member(FileFacts):
 
     @property
     def name(self) -> str:
-        """What it is called in its folder: members of one document lie in one, so it is unique."""
+        """The file's name: unique in its job, as all members of a document are in one folder."""
         return self.source.rpartition("/")[2]
 
 
@@ -92,9 +92,9 @@ class Found(FileFacts):
         folder: Name of the folder it was found in.
         source: Path below the folder's inbox, as `os.fsdecode` gives it (surrogates and all).
         priority: The folder's priority; larger goes first.
-        members: The files of a joined document in page order; empty for a file that stands alone.
-            Then `source` is the document's name in the folder of its members, `size` their sum,
-            `mtime_ns` the latest, `inode` 0 and `sha256` the digest of their digests.
+        members: The files of a joined document in page order; empty for a single file.
+            For a joined document, `source` is its name in its members' folder, `size` the sum of
+            theirs, `mtime_ns` the latest, `inode` 0 and `sha256` the digest of their digests.
     """
 
     folder: str
@@ -104,7 +104,7 @@ class Found(FileFacts):
 
 
 def joined(folder: str, source: str, members: Sequence[Member], priority: int = 0) -> Found:
-    """The document `source` that `members` make up, in this order."""
+    """The joined document `source`, made of `members` in this order."""
     digests = b"".join(bytes.fromhex(member.sha256) for member in members)
     return Found(
         folder=folder,
@@ -155,7 +155,7 @@ class Job(FileFacts):
     members: tuple[Member, ...] = ()
 
     def told(self) -> dict[str, Any]:
-        """What every event about it says."""
+        """The fields of every event about the job."""
         return {"job": self.id, "folder": self.folder, "source": display(self.source)}
 
 
@@ -165,7 +165,7 @@ class Page:
 
     Attributes:
         number: 1-based.
-        state: Where it stands.
+        state: Its state.
         tries: How often it went to the engine, policy retries included.
         tokens: Tokens (or, from an engine that counts none, characters) that came out.
         seconds: Time in the engine; 0 for a reused result.

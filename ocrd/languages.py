@@ -1,7 +1,7 @@
 """The languages that a folder's `language` may name, and what recognises them.  Pure.
 
 A language is named by its BCP 47 tag or ISO 639 code (`ru`, `rus`, `zh-Hant`, `pt-BR`); several of
-one page are joined by `+` (`de+fr`), the most frequent first.
+one page are joined by `+` (`de+fr`), with the most frequent first.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ocrd.errors import ConfigError
 
-# Code and Tesseract's name of the model, by script.  What is marked is read better by PP-OCRv6, the
-# model in RapidOCR's wheel.  Of Vietnamese it lacks the letters; of Turkish, Czech, Slovak and some
-# others it confuses a few.
+# Each language's code and the name of Tesseract's model, by script.  Those marked are read better
+# by PP-OCRv6, the model in RapidOCR's wheel.  It lacks letters of Vietnamese, and confuses a few
+# of Turkish, Czech, Slovak and some others.
 _KNOWN = """
 Latin by RapidOCR: en eng, de deu, fr fra, es spa, it ita, pt por, nl nld, pl pol, sl slv, hr hrv
 Latin by RapidOCR: bs bos, sr-Latn srp_latn, ro ron, sv swe, da dan, no nor, fi fin, et est, ga gle
@@ -71,9 +71,9 @@ class Language:
 
     Attributes:
         code: Its BCP 47 tag.
-        pack: What Tesseract calls its model.
-        script: What it is written in.
-        by_rapidocr: Whether the model in RapidOCR's wheel reads it as well as can be.
+        pack: The name of Tesseract's model.
+        script: The script it is written in.
+        by_rapidocr: Whether the model in RapidOCR's wheel reads it better than Tesseract's.
     """
 
     code: str
@@ -83,7 +83,7 @@ class Language:
 
     @property
     def package(self) -> str:
-        """Debian's package with the model."""
+        """The Debian package with Tesseract's model."""
         return f"tesseract-ocr-{self.pack.replace('_', '-')}"
 
     @property
@@ -93,7 +93,7 @@ class Language:
 
     @property
     def spaced(self) -> bool:
-        """Whether words are parted by spaces."""
+        """Whether words are separated by spaces."""
         return self.script not in _WITHOUT_SPACES
 
 
@@ -113,9 +113,9 @@ _BY_NAME |= {name: _BY_NAME[code] for name, code in _ALSO.items()}
 
 
 def languages(given: str) -> tuple[Language, ...]:
-    """The languages of a folder's `language`, each once; none if it names none.
+    """The languages that a folder's `language` names, each once; empty if it names none.
 
-    A tag with a region or variant that is not known is that of its language: `pt-BR` is `pt`.
+    A tag with an unknown region or variant stands for its language: `pt-BR` is `pt`.
 
     Raises:
         ConfigError: A name is not known.
@@ -136,7 +136,7 @@ def languages(given: str) -> tuple[Language, ...]:
 
 
 def canonical(given: str) -> str:
-    """The same with each language by its usual code.
+    """A folder's `language` with each language given by its usual code.
 
     Raises:
         ConfigError: A name is not known.
@@ -150,7 +150,7 @@ def of_script(script: str) -> tuple[Language, ...]:
 
 
 def has_leftward(text: str) -> bool:
-    """Whether a letter of it is of a script that runs from right to left."""
+    """Whether the text has a letter of a script that runs from right to left."""
     return not text.isascii() and any(
         unicodedata.bidirectional(char) in ("R", "AL") for char in text
     )

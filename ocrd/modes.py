@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class AnswerFormat(enum.StrEnum):
-    """How the model's words are to be read."""
+    """How the model's answer is to be read."""
 
     PLAIN = "plain"  # the text itself
     DOCUMENT = "document"  # grounding tags: the ref is a layout label, its text follows
@@ -36,7 +36,7 @@ class PromptMode:
         name: What a folder's `mode` says.
         prompt: The text after the image; `{target}` is replaced by the folder's `target`.
         answers: How the answer is read.
-        max_tokens: At most so many tokens out; clipped to what the context leaves.
+        max_tokens: The most tokens to generate; reduced to what the context leaves.
         guard: The n-gram rule, or None for no guard.
     """
 
@@ -60,7 +60,7 @@ class Resolution:
         name: What a folder's `resolution` says.
         base: Side of the global view, pixels.
         tile: Side of a tile, pixels; 0 for no tiles.
-        max_crops: At most so many tiles.
+        max_crops: The largest number of tiles.
     """
 
     name: str

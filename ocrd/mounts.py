@@ -1,4 +1,4 @@
-"""Which file system a path lies on, whether it tells of remote changes, and whether it is there.
+"""Which file system a path is on, whether it reports remote changes, and whether it is mounted.
 
 The kernel's table is /proc/self/mountinfo (proc_pid_mountinfo(5)).
 """
@@ -15,14 +15,14 @@ from typing import Literal
 MOUNTINFO = Path("/proc/self/mountinfo")
 
 MARKER = ".ocrd-share"
-"""A file that an operator may put into the root of a share: where it was once seen, its absence
-tells that the share is not mounted."""
+"""A file that an operator may put into the root of a share: once it has been seen there, its
+absence means that the share is not mounted."""
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 WatchKind = Literal["native", "polling"]
 
-# inotify tells what this kernel did; these can be changed by others, or pass nothing on.
+# inotify reports what this kernel changes; these can be changed elsewhere, or report nothing.
 # fmt: off
 _REMOTE = frozenset({
     "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "glusterfs", "gpfs",
@@ -42,7 +42,7 @@ class Mount:
         point: Where it is mounted, `os.fsdecode`d.
         fstype: `ext4`, `nfs4`, `fuse.sshfs` …
         source: What is mounted: `/dev/sda1`, `//nas/scans` …
-        root: Which folder of that lies at `point`; another than `/` for a bind mount.
+        root: The folder of the source that is mounted at `point`; not `/` for a bind mount.
     """
 
     id: int
@@ -54,12 +54,12 @@ class Mount:
 
 
 def parse(mountinfo: bytes) -> list[Mount]:
-    """The lines of a mountinfo file; lines that are none are left out."""
+    """The mounts in a mountinfo file; malformed lines are skipped."""
     return [mount for line in mountinfo.splitlines() if (mount := _mount(line)) is not None]
 
 
 def mounts() -> list[Mount]:
-    """The mounts that this process sees; none where there is no /proc."""
+    """The mounts that this process sees; empty if /proc cannot be read."""
     try:
         return parse(MOUNTINFO.read_bytes())
     except OSError:
@@ -69,9 +69,9 @@ def mounts() -> list[Mount]:
 def mount_of(path: str, table: Iterable[Mount]) -> Mount | None:
     """The mount that an absolute, symlink-free `path` lies on.
 
-    Goes down as the kernel does: from the root, at each step into the nearest mount point on the
-    way.  The longest matching mount point is nearly always the same; not so where something was
-    mounted over a folder that has mounts below it.
+    Walks down as the kernel does: from the root, at each step into the nearest mount point on the
+    way.  That is nearly always the longest matching mount point, but not if something was mounted
+    over a folder that already had mounts below it.
     """
     children: dict[int, list[Mount]] = {}
     ids = set()
@@ -93,31 +93,31 @@ def mount_at(path: Path) -> Mount | None:
 
 
 def is_remote(fstype: str) -> bool:
-    """Whether others can change files there without this kernel's inotify telling of it.
+    """Whether files there can be changed without this kernel's inotify reporting it.
 
-    `fuseblk` is not: a local disk behind a FUSE driver (NTFS).
+    `fuseblk` is not remote: it is a local disk behind a FUSE driver (NTFS).
     """
     return fstype in _REMOTE or fstype.startswith("fuse.")
 
 
 def filesystem_of(path: Path) -> str:
-    """The type of the file system that holds `path` (which need not exist); "" if unknowable."""
+    """The type of the file system that holds `path` (which need not exist); "" if unknown."""
     mount = mount_at(path)
     return "" if mount is None else mount.fstype
 
 
 def watch_kind(path: Path) -> WatchKind:
-    """How a folder can be watched: by the kernel's events, or only by looking again and again."""
+    """How a folder can be watched: by the kernel's events, or only by polling."""
     return "polling" if is_remote(filesystem_of(path)) else "native"
 
 
 def root_identity(path: Path) -> tuple[int, int] | None:
     """(st_dev, st_ino) of the folder `path`, symlinks followed; None if there is none.
 
-    The folder is opened, not merely asked about: that makes autofs mount a share that is asleep.
+    The folder is opened, and not only passed to `stat`, so that autofs mounts an idle share.
 
     Raises:
-        OSError: It is there but cannot be opened: no permission, a share that does not answer.
+        OSError: It exists but cannot be opened: no permission, a share that does not answer.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -131,7 +131,7 @@ def root_identity(path: Path) -> tuple[int, int] | None:
 
 
 def share_lost(path: Path, remembered: Mount | None) -> bool:
-    """Whether the mount that held `path` is gone, so that its emptiness means nothing.
+    """Whether the mount that held `path` is gone, so that an empty folder there means nothing.
 
     Another share on the same mount point, or one mounted further down, is not a loss; nor is the
     same folder of the same file system reached through fewer mounts, as outside a sandbox.
@@ -141,7 +141,7 @@ def share_lost(path: Path, remembered: Mount | None) -> bool:
     now = mount_at(path)
     if now is None:
         return True
-    if now.fstype == "autofs" and remembered.fstype != "autofs":  # asleep, and did not wake
+    if now.fstype == "autofs" and remembered.fstype != "autofs":  # idle, and not mounted again
         return True
     if len(now.point) >= len(remembered.point) or not _below(remembered.point, now.point):
         return False
@@ -149,9 +149,9 @@ def share_lost(path: Path, remembered: Mount | None) -> bool:
 
 
 def place_on(mount: Mount, path: str) -> tuple[str, str]:
-    """The kind of file system that `path` below a mount point lies on, and where in it.
+    """The type of the file system that `path`, below `mount.point`, is on, and its path in it.
 
-    Not its source: that of the root file system has more than one name.
+    The source is left out, because that of the root file system has more than one name.
     """
     inside = os.path.normpath(Path(mount.root, os.path.relpath(path, mount.point)))
     return mount.fstype, inside

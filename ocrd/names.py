@@ -1,4 +1,4 @@
-"""File names: which to leave alone, how to show them, how to make new ones from them.  Pure.
+"""File names: which to ignore, how to show them, how to make new ones from them.  Pure.
 
 Names are `os.fsdecode`d: bytes that are not UTF-8 appear as lone surrogates.  "Bytes" below means
 the length of `os.fsencode(name)`, which is what the file system counts.
@@ -24,7 +24,7 @@ NAME_MAX = 255
 """Bytes a name may have on ext4, XFS, Btrfs, NFS and nearly everything else."""
 
 EXTENSION_MAX = 16
-"""What follows the last dot is taken for an extension up to this many bytes, the dot included."""
+"""Longest extension that is kept when a name is numbered or shortened: bytes, with the dot."""
 
 LEFT_ALONE = (
     ".*",  # hidden files, our own temporaries, `.~lock.*#` of LibreOffice, `.nfs…`, `.fuse_hidden…`
@@ -42,7 +42,7 @@ LEFT_ALONE = (
     "Thumbs.db",
     "desktop.ini",
     "Icon\r",  # macOS' icon of a folder …
-    "Icon\uf00d",  # … as it names it on a share, where no name may have a line's end
+    "Icon\uf00d",  # … and its name on a share, where no name may have a line break
     "@eaDir",  # Synology's thumbnails
     "#recycle",  # Synology's bin
     "@Recycle",  # QNAP's bin
@@ -59,10 +59,10 @@ _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 def display(name: str | Path) -> str:
     r"""The name (or path) as one harmless line: for logs, `STATUS=` and terminals.
 
-    Whatever is not printable becomes a backslash escape: control characters and with them terminal
-    sequences, line and paragraph separators, marks that turn the writing direction, spaces that
-    are not a plain space.  A byte that is not UTF-8 becomes `\xNN`; other characters beyond ASCII
-    become `\uNNNN`.  Different names are shown differently.
+    Whatever is not printable becomes a backslash escape: control characters and so terminal
+    sequences, line and paragraph separators, marks that change the writing direction, and all
+    spaces but the plain one.  A byte that is not UTF-8 becomes `\xNN`; other characters beyond
+    ASCII become `\uNNNN`.  Different names are shown differently.
     """
     name = str(name)
     if name.isprintable() and "\\" not in name:
@@ -78,13 +78,13 @@ def _shown(char: str) -> str:
         return char
     if code < 0x80:
         return f"\\x{code:02x}"
-    if 0xDC80 <= code <= 0xDCFF:  # a raw byte, as `os.fsdecode` smuggles it
+    if 0xDC80 <= code <= 0xDCFF:  # a raw byte, as `os.fsdecode` represents it
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def ignored(name: str, extra: Sequence[str] = ()) -> bool:
-    """Whether a file or folder of this name is nobody's document.
+    """Whether a file or folder of this name is ignored as no document.
 
     Args:
         name: One path component.
@@ -94,35 +94,35 @@ def ignored(name: str, extra: Sequence[str] = ()) -> bool:
 
 
 def claimed(token: str) -> str:
-    """An original that is a job's already but still lies in its inbox, to be copied."""
+    """The hidden name of an original that a job has claimed and is still copying from its inbox."""
     return f".ocrd-{token}.claim"
 
 
 def claimed_by(name: str) -> str | None:
-    """The token of the job whose original bears this hidden name while it is copied out of here.
+    """The token of the job whose original has this hidden name; None for any other name.
 
-    Another file system's inbox loses its file only after the copy is safe; see `ocrd.spool.take`.
+    An inbox on another file system keeps its file until the copy is safe; see `ocrd.spool.take`.
     """
     found = _CLAIMED.fullmatch(name)
     return found[1] if found else None
 
 
 def is_draft(name: str) -> bool:
-    """Whether `ocrd submit` gave a file this hidden name, until it had its own."""
+    """Whether this is the hidden name of a file that `ocrd submit` or HTTP is still writing."""
     return _DRAFT.fullmatch(name) is not None
 
 
 def included(relpath: str, include: Sequence[str] = (), ignore: Sequence[str] = ()) -> bool:
-    """Whether a folder's patterns let a file in.
+    """Whether a folder's patterns accept a file.
 
-    A pattern without a slash speaks of names: for `include` the file's own, for `ignore` that of
-    the file or of any folder above it.  One with a slash speaks of the whole path below the inbox,
-    and its `*` crosses slashes, too.  Case does not matter.
+    A pattern without a slash is matched against names: for `include` the file's own, for `ignore`
+    also those of the folders above it.  A pattern with a slash is matched against the whole path
+    below the inbox, and its `*` also matches slashes.  Case does not matter.
 
     Args:
         relpath: The file's path below the inbox.
         include: When not empty, a file must match one of these.
-        ignore: A file that matches one of these stays out, whatever `include` says.
+        ignore: A file that matches one of these is left out, whatever `include` says.
     """
     parts = relpath.split("/")
     if any(_matches(relpath, parts, pattern) for pattern in ignore):
@@ -131,10 +131,10 @@ def included(relpath: str, include: Sequence[str] = (), ignore: Sequence[str] = 
 
 
 def stem(name: str) -> str:
-    """What a document made from the file `name` is called: the name without its extension.
+    """The name of a document made from the file `name`: the name without its extension.
 
-    Only the last extension goes (`scan.tar.gz` gives `scan.tar`).  The stem is never hidden, empty
-    or `..`: leading dots go, and where nothing is left it is `document`.
+    Only the last extension is removed (`scan.tar.gz` gives `scan.tar`).  The stem is never hidden,
+    empty or `..`: leading dots are removed, and if nothing is left it is `document`.
 
     Raises:
         BadFileError: `name` is not one path component.
@@ -161,7 +161,7 @@ def numbered(name: str, n: int, *, is_dir: bool = False) -> str:
 
 
 def first_free(name: str, give: Callable[[str], _T]) -> _T:
-    """What `give` says of the first of NAME, NAME (2), … that raises no `FileExistsError`."""
+    """The result of `give` for the first of NAME, NAME (2), … that raises no `FileExistsError`."""
     for number in itertools.count(1):
         with contextlib.suppress(FileExistsError):
             return give(numbered(name, number))
@@ -169,9 +169,9 @@ def first_free(name: str, give: Callable[[str], _T]) -> _T:
 
 
 def fit(name: str, *, suffix_room: int = 0) -> str:
-    """The name, shortened to what a file system takes.
+    """The name, shortened to the length that file systems allow.
 
-    No character is cut in two, and an extension stays.
+    No character is split, and the extension is kept.
 
     Args:
         name: One path component of any length.
@@ -187,13 +187,13 @@ def fit(name: str, *, suffix_room: int = 0) -> str:
 def is_relative(path: str) -> bool:
     """Whether `path` stays below whatever it is joined to.
 
-    Not so where it is empty or absolute, or has a `..`, `.`, empty or NUL part.
+    False if it is empty or absolute, or contains a NUL or a part that is `..`, `.` or empty.
     """
     return "\0" not in path and not any(part in {"", ".", ".."} for part in path.split("/"))
 
 
 def safe_relative(path: str) -> str:
-    """`path`, when it stays below whatever it is joined to.
+    """`path`, if it stays below whatever it is joined to.
 
     Raises:
         BadFileError: It does not.
@@ -224,7 +224,7 @@ def _matcher(globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
 
 
 def _split(name: str, longest: int = NAME_MAX) -> tuple[str, str]:
-    """Name and extension, the dot with the latter; a name of leading dots alone has none."""
+    """Base name and extension (dot included, up to `longest` bytes); leading dots begin none."""
     base, dot, last = name.rpartition(".")
     if not base.strip(".") or _length(dot + last) > longest:
         return name, ""
@@ -232,7 +232,7 @@ def _split(name: str, longest: int = NAME_MAX) -> tuple[str, str]:
 
 
 def cut(text: str, room: int) -> str:
-    """As much of a name as fits into `room` bytes, at least one character and none cut in two."""
+    """As much of a name as fits into `room` bytes, at least one character and none split."""
     text = text[: max(room, 1)]  # a character has at least one byte
     while _length(text) > room and len(text) > 1:
         text = text[:-1]

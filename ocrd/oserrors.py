@@ -1,7 +1,7 @@
-"""What the kernel refuses, told as an error with a remedy: one table for everybody.
+"""Errors of the kernel as errors with a remedy, from one table.
 
-A full disk or a vanished share is a condition of a place, so whatever needs the place waits and no
-attempt is lost; a busy file passes by itself; a missing source is news about the source.
+A full disk or a share that is gone is a condition of a place: whatever needs the place waits, and
+no attempt is spent.  A busy file is tried again; a missing file means that the source has changed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _TABLE = (
     _Verdict(
         "no-permission",
         "permission denied",
-        "",  # `_opened` tells the command
+        "",  # `_opened` gives the command
         (errno.EACCES, errno.EPERM),
     ),
     _Verdict(
@@ -172,11 +172,12 @@ _UNKNOWN = _Verdict(
 
 
 def os_error(error: OSError, path: Path) -> OcrdError:
-    """The error to raise for what the kernel answered.
+    """The error to raise for an `OSError` from the kernel.
 
     Args:
-        error: Its answer; of two names in it the second, where something was to go, is told.
-        path: What was being worked on, for answers without a name.
+        error: The kernel's error.  Of two names in it the second, the target, is reported; of a
+            permission error the path that has to be opened.
+        path: The path being worked on, for errors without a name.
     """
     verdict = _verdict(error)
     names = [_named(error.filename), _named(error.filename2), path]
@@ -185,7 +186,7 @@ def os_error(error: OSError, path: Path) -> OcrdError:
     if verdict.kind == "no-permission":
         named = list(filter(None, names))
         closed = next(filter(None, map(_closed, named)), None)
-        if closed is None and error.errno == errno.EPERM:  # it is the thing itself that is held
+        if closed is None and error.errno == errno.EPERM:  # the file itself is protected
             place = next(filter(os.path.lexists, named), place)
         place = closed or place
         what, hint = f"{what} ({_owned(place)})", _opened(place)
@@ -199,7 +200,7 @@ def os_error(error: OSError, path: Path) -> OcrdError:
 
 
 def of_a_place(error: OSError) -> bool:
-    """Whether the disk or the share is out of order, and not what was read from it."""
+    """Whether the disk or the share is at fault, and not the file that was read from it."""
     return _verdict(error).error is PlaceError
 
 
@@ -217,12 +218,12 @@ def memory_short() -> OcrdError:
 
 
 def _named(name: object) -> Path | None:
-    """What a refused name means; None for a descriptor's number."""
+    """A name in an `OSError` as a path; None for a descriptor's number."""
     return Path(os.fsdecode(name)) if name and isinstance(name, (str, bytes, os.PathLike)) else None
 
 
 def _closed(named: Path) -> Path | None:
-    """Of a refused name the folder that is closed to us, if it is one: of a move's two, the one."""
+    """The folder that contains the path, if we may not change its entries; otherwise None."""
     folder = named.parent
     with contextlib.suppress(OSError):
         return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
@@ -230,7 +231,7 @@ def _closed(named: Path) -> Path | None:
 
 
 def _released(place: Path) -> str:
-    """The command for what no rights open: a sticky folder of others, a file that is immutable."""
+    """The command for what permissions alone do not open: a sticky folder, an immutable file."""
     import shlex
 
     folder = place.parent
@@ -245,7 +246,7 @@ def _released(place: Path) -> str:
 
 
 def _owned(place: Path) -> str:
-    """Whose it is and what others may do, for the operator who has to change it."""
+    """Owner, group and mode of a path, for the operator who has to change them."""
     from ocrd.owners import owned
 
     try:
@@ -256,7 +257,7 @@ def _owned(place: Path) -> str:
 
 
 def _opened(place: Path) -> str:
-    """The command that lets the daemon in."""
+    """The command that gives the daemon access to a path."""
     import shlex
 
     from ocrd.owners import user_name
@@ -265,7 +266,7 @@ def _opened(place: Path) -> str:
     rights = "rwX" if is_folder else "rw"
     me, named = os.geteuid(), shlex.quote(display(place))
     with contextlib.suppress(OSError):
-        if me and place.stat().st_uid == me:  # an entry for its owner adds nothing to its mode
+        if me and place.stat().st_uid == me:  # an ACL entry for the owner has no effect
             return f"sudo chmod -R u+{rights} {named}; work goes on by itself."
     return (
         f"sudo setfacl -R -m u:{user_name(me)}:{rights} {named} "
@@ -274,20 +275,20 @@ def _opened(place: Path) -> str:
 
 
 def last_refusal(call: str = "") -> OSError:
-    """What the C library's last call, made by way of ctypes, was refused with."""
-    import ctypes  # which takes longer to load than all that status needs
+    """The error of the last C library call made through ctypes, as an `OSError`."""
+    import ctypes  # slow to load, and not needed by `ocrd status`
 
     code = ctypes.get_errno()
     return OSError(code, f"{call}: {os.strerror(code)}" if call else os.strerror(code))
 
 
 class blaming:  # noqa: N801 - used like a function; a generator costs several times as much
-    """Tell what the kernel answers inside as errors with a remedy.
+    """Turn every `OSError` raised inside into an error with a remedy.
 
-    `FileExistsError` passes as it is: a taken name is for the caller to choose anew.
+    `FileExistsError` passes unchanged: if a name is taken, the caller chooses another.
 
     Args:
-        path: What is being worked on.
+        path: The path being worked on.
     """
 
     __slots__ = ("_path",)

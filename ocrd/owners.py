@@ -1,4 +1,4 @@
-"""Whose a place is, in names that people know, and how somebody gets to use it."""
+"""Owners and groups of files by name, and how a user gets access to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrd.names import display
 
 
 def user_name(uid: int) -> str:
-    """The user's name; the number where it has none, as in some containers."""
+    """The user's name, or the number if it has none, as in some containers."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -23,7 +23,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """The group's name; the number where it has none."""
+    """The group's name, or the number if it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -31,15 +31,15 @@ def group_name(gid: int) -> str:
 
 
 def owned(found: os.stat_result) -> str:
-    """`owned by anna:ocrd, mode 2755`: what an operator has to change."""
+    """Owner, group and mode in words: `owned by anna:ocrd, mode 2755`."""
     mode = stat.S_IMODE(found.st_mode)
     return f"owned by {user_name(found.st_uid)}:{group_name(found.st_gid)}, mode {mode:04o}"
 
 
 def how_to_be_let_in(place: Path) -> str:
-    """What helps somebody who may not use a place of the daemon's: which group, which command.
+    """How a user gets access to one of the daemon's paths: which group, which command.
 
-    Where the place itself is hidden, the folder that hides it tells.
+    If the path itself cannot be seen, the answer is for the nearest folder above it that can be.
     """
     found = _nearest(place)
     group, me = group_name(found.st_gid), user_name(os.geteuid())
@@ -57,7 +57,7 @@ def how_to_be_let_in(place: Path) -> str:
 
 @contextlib.contextmanager
 def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
-    """Ask and do things as another user, which root can; nothing changes for who is that user."""
+    """Act as another user inside the block, as root can; no change if we are that user already."""
     if os.geteuid() == uid:
         yield
         return
@@ -74,12 +74,12 @@ def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
 
 
 def make_for_owner(path: Path, mode: int) -> None:
-    """Make an empty file where there is none; one that root makes is its folder's owner's.
+    """Create an empty file if there is none; root gives it to the owner of its folder.
 
-    Else `sudo ocrd …` would leave a file beside the ledger that the daemon's user cannot open.
+    Otherwise `sudo ocrd …` would leave a file beside the ledger that the daemon's user cannot open.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
@@ -88,16 +88,16 @@ def make_for_owner(path: Path, mode: int) -> None:
     try:
         if os.geteuid() == 0:
             folder = path.parent.stat()
-            with contextlib.suppress(PermissionError):  # a root that may do less
+            with contextlib.suppress(PermissionError):  # root without that capability
                 os.fchown(descriptor, folder.st_uid, folder.st_gid)
     finally:
         os.close(descriptor)
 
 
 def whose_it_should_be(path: Path) -> str:
-    """The command that gives a file, and what SQLite keeps beside it, to its folder's owner.
+    """The command that gives a file, and SQLite's files beside it, to the owner of its folder.
 
-    Empty where the file is that owner's already, or is not there.
+    Empty if the file has that owner already or does not exist.
     """
     try:
         found, folder = path.stat(), path.parent.stat()
@@ -117,7 +117,7 @@ def _members(gid: int) -> list[str]:
 
 
 def _nearest(place: Path) -> os.stat_result:
-    """The place, or the nearest folder above it that can be looked at."""
+    """The `stat` of the path, or of the nearest folder above it for which that works."""
     for each in (place, *place.absolute().parents):
         try:
             return each.stat()

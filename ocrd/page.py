@@ -1,4 +1,4 @@
-"""What travels along a page's way: its image, and what was read on it.  Pure."""
+"""The data of a page on its way through ocrd: its image, and what was read on it.  Pure."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ class Box:
 
     @classmethod
     def around(cls, boxes: Iterable[Box]) -> Box:
-        """The smallest that holds all of them; at least one is needed."""
+        """The smallest box around all of these; at least one is needed."""
         x1, y1, x2, y2 = zip(*((box.x1, box.y1, box.x2, box.y2) for box in boxes), strict=True)
         return cls(min(x1), min(y1), max(x2), max(y2))
 
     def rounded(self) -> list[float]:
-        """Four numbers for JSON, to a hundredth of a per cent."""
+        """The four coordinates for JSON, rounded to a hundredth of a per cent."""
         return [round(value, 4) for value in (self.x1, self.y1, self.x2, self.y2)]
 
     @property
     def width(self) -> float:
-        """From side to side."""
+        """As a fraction of the page's width."""
         return self.x2 - self.x1
 
     @property
     def height(self) -> float:
-        """From top to foot."""
+        """As a fraction of the page's height."""
         return self.y2 - self.y1
 
     @property
     def area(self) -> float:
-        """As a share of the page."""
+        """As a fraction of the page's area."""
         return max(self.width, 0.0) * max(self.height, 0.0)
 
     def scaled(self, across: float, down: float) -> Box:
-        """The same on a page of this size, in its units."""
+        """The box on a page of this width and height, in their units."""
         return Box(self.x1 * across, self.y1 * down, self.x2 * across, self.y2 * down)
 
     def holds(self, inner: Box) -> bool:
-        """Whether the middle of `inner` lies in it."""
+        """Whether the centre of `inner` lies in this box."""
         x, y = (inner.x1 + inner.x2) / 2, (inner.y1 + inner.y2) / 2
         return self.x1 <= x <= self.x2 and self.y1 <= y <= self.y2
 
     def turned(self, degrees: int) -> Box:
-        """Where it lies once its page is turned clockwise by 0, 90, 180 or 270 degrees."""
+        """The box once its page is turned clockwise by 0, 90, 180 or 270 degrees."""
         box = self
         for _ in range(degrees % 360 // 90):
             box = Box(1 - box.y2, box.x1, 1 - box.y1, box.x2)
@@ -62,7 +62,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a line and where it stands.  Chinese has no spaces: a run between them counts."""
+    """A word of a line and its box.  In Chinese, a run of characters between spaces is one word."""
 
     text: str
     box: Box
@@ -70,13 +70,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One printed line and where it stands; engines that see lines report them.
+    """A printed line and its box, from an engine that detects lines.
 
     Attributes:
-        text: What it says.
-        box: Where it stands.
-        words: Its words in their order; empty from an engine that sees no words.
-        confidence: How sure the engine is of the text, 0 to 1; None if it cannot tell.
+        text: Its text.
+        box: Its place on the page.
+        words: Its words in order; empty from an engine that detects no words.
+        confidence: How sure the engine is of the text, 0 to 1; None if it does not say.
     """
 
     text: str
@@ -93,7 +93,7 @@ class Line:
 class Markup(enum.StrEnum):
     """What the text of a block is written in."""
 
-    PLAIN = "plain"  # as printed: whoever writes Markdown of it has to escape it
+    PLAIN = "plain"  # as printed: to be escaped when it is written as Markdown
     MARKDOWN = "markdown"  # the model's own Markdown, HTML and LaTeX
 
 
@@ -104,10 +104,10 @@ class Block:
     Attributes:
         label: The engine's word for it (`text`, `title`, `table`, `image` …).
         text: Its content; empty for a figure.
-        boxes: Where it stands; empty when the engine gave no (usable) place.
-        markup: What `text` is written in.  In plain text a newline is one of the print.
-        level: Of a heading, from 1; else 0.
-        rows: A table's cells, row by row, as plain text; empty when `text` carries the table.
+        boxes: Its place on the page; empty if the engine gave no (usable) place.
+        markup: What `text` is written in.  In plain text, a newline is a line break in print.
+        level: Level of a heading, from 1; 0 for any other block.
+        rows: A table's cells, row by row, as plain text; empty if `text` holds the table.
         links: Words of a plain text that are links, each with its target.
     """
 
@@ -121,7 +121,7 @@ class Block:
 
     @property
     def said(self) -> str:
-        """Its content as text; of a table, cells parted by tabs."""
+        """The content as text, with the cells of a table separated by tabs."""
         return self.text or "\n".join("\t".join(row) for row in self.rows)
 
     def turned(self, degrees: int) -> Block:
@@ -130,7 +130,7 @@ class Block:
 
 
 def letters(texts: Iterable[str]) -> int:
-    """How many letters and figures there are."""
+    """The number of letters and digits in all of the texts."""
     return sum(char.isalnum() for text in texts for char in text)
 
 
@@ -142,7 +142,7 @@ class PageImage:
         width: Pixels.
         height: Pixels.
         rgb: `height * width * 3` bytes, rows top to bottom, no padding.
-        codes: What barcodes on it say, where they were looked for.
+        codes: The contents of its barcodes, if they were looked for.
     """
 
     width: int
@@ -172,18 +172,18 @@ class PageResult:
     """What an engine read on one page.
 
     Attributes:
-        text: What the engine said, verbatim; a model's tags are still in it.
-        blocks: What that means, in the order in which it is read.
-        lines: Printed lines with their places, where the engine sees them.
-        finish: Why it stopped.
+        text: The engine's answer, verbatim, with a model's tags.
+        blocks: The answer as blocks, in reading order.
+        lines: Printed lines with their places, if the engine detects them.
+        finish: Why the engine stopped.
         prompt_tokens: Tokens in, image included; 0 from an engine without tokens.
         output_tokens: Tokens out; characters from an engine without tokens.
         seconds: Wall time in the engine.
         turned: Degrees (0, 90, 180, 270) by which the engine turned the page clockwise to read
-            it.  Boxes and lines are given on the page as it came.
-        notes: What was tried on the way, for the sidecar (`"retried: ngram 20/50"`).
+            it.  Boxes and lines refer to the page as it came.
+        notes: What was tried to read it, for the sidecar (`"retried: ngram 20/50"`).
         partial: Why the text is doubtful, or None when it is whole.
-        codes: What barcodes on the page say, where they were looked for.
+        codes: The contents of the page's barcodes, if they were looked for.
         words_from: Where the words come from.
     """
 
@@ -202,14 +202,14 @@ class PageResult:
 
     @property
     def confidence(self) -> float | None:
-        """How sure the engine is, 0 to 1, each line weighed by its length; None if unknown."""
+        """How sure the engine is, 0 to 1, each line weighted by its length; None if unknown."""
         sure = [(line.confidence, len(line.text)) for line in self.lines if line.text]
         known = [(value, length) for value, length in sure if value is not None]
         total = sum(length for _, length in known)
         return sum(value * length for value, length in known) / total if total else None
 
     def to_json(self) -> str:
-        """One JSON object: how a result is kept."""
+        """The result as a JSON object, the form in which it is stored."""
         record: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         record["blocks"] = [_block_record(block) for block in self.blocks]
         record["lines"] = [_line_record(line) for line in self.lines]
@@ -223,7 +223,7 @@ class PageResult:
     def from_json(cls, text: str) -> PageResult:
         """The inverse of `to_json`.
 
-        A record of a version that kept no blocks has its text in one.
+        For a record of an older version, which kept no blocks, the text becomes one block.
 
         Raises:
             ValueError, KeyError, TypeError: The text is not such a record.
@@ -250,7 +250,7 @@ class PageResult:
 
 
 def _block_record(block: Block) -> dict[str, Any]:
-    """What differs from a block of Markdown without a place is told."""
+    """The block for JSON, without the fields that have their default values."""
     record: dict[str, Any] = {"label": block.label, "text": block.text}
     if block.boxes:
         record["boxes"] = [box.rounded() for box in block.boxes]
@@ -285,7 +285,7 @@ def _line_record(line: Line) -> list[Any]:
 
 
 def _line_from(record: list[Any]) -> Line:
-    """Lines of old records have no confidence: the words follow the box."""
+    """A line from its record; in old records, the words follow the box, without a confidence."""
     text, x1, y1, x2, y2, *rest = record
     sure = rest.pop(0) if rest and not isinstance(rest[0], list) else None
     words = tuple(Word(said, Box(*box)) for said, *box in rest)

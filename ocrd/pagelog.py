@@ -1,8 +1,8 @@
-"""The finished pages of a running job: a line each, which is there whole or not at all.
+"""The finished pages of a running job, one line each; a torn line counts as missing.
 
-A line is the length of what follows and its CRC-32, eight hex digits each; then what is known of
-the page as JSON and, behind a tab, what was read on it, as JSON, too.  The first line tells what
-the pages were made of.  A line of an older ocrd is one JSON object without all that.
+A line has the length and the CRC-32 of the rest, eight hex digits each; then the facts about the
+page as JSON and, after a tab, its result, also as JSON.  The first line names the recipe and the
+content that the pages were made from.  A line of an older version is just one JSON object.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Entry:
     """A finished page.
 
     Attributes:
-        page: What became of it.
-        result: Its `PageResult` as JSON; None where nothing was read.
-        came_from: Of which file it is which page, where that is not plain.
-        pile_page: Which page of a pile it is, where it is numbered anew.
+        page: Its record.
+        result: Its `PageResult` as JSON; None if nothing was read.
+        came_from: Which page of which file it is, if that is not obvious.
+        pile_page: Its number in the pile, if it has been renumbered.
     """
 
     page: Page
@@ -42,7 +42,7 @@ class Entry:
     pile_page: int | None = None
 
     def line(self) -> bytes:
-        """As it stands in the log."""
+        """The entry as a line of the log."""
         told = asdict(self.page) | {"came_from": self.came_from, "pile_page": self.pile_page}
         return _line(told, self.result)
 
@@ -51,9 +51,9 @@ class PageLog:
     """One job's `pages.jsonl`.  Only its worker writes it; its threads take turns.
 
     Args:
-        path: Where it is.
+        path: The file.
         disk: The system calls.
-        guard: What has to be so while the file is written to.
+        guard: A context, made from the path, in which the file is written.
     """
 
     def __init__(
@@ -66,23 +66,23 @@ class PageLog:
         self._disk = disk
         self._guard = guard
         self._turn = threading.Lock()
-        self._end: int | None = None  # of what is whole, once that is known
+        self._end: int | None = None  # byte after the last intact line, once known
         self._head = b""  # a first line, to be written together with the first page
 
     def begin(self, recipe: str, content: str) -> None:
-        """Keep what this recipe made before of this content (its digest); all else goes."""
+        """Keep the pages if this recipe made them from this content (a digest), or begin anew."""
         if self.recipe_of(content) != recipe:
             self._end = 0
             self._head = _line({_RECIPE: recipe, "content": content}, None)
 
     def recipe_of(self, content: str) -> str | None:
-        """The recipe that made the pages of this content; None where there are none of it."""
+        """The recipe that the pages were made with; None if there are none of this content."""
         with self._opened() as file:
             head = _read(file.readline())[0] or {}
         return head[_RECIPE] if head.get("content") == content else None
 
     def append(self, entry: Entry) -> None:
-        """Add a page; it is on the disk when this returns."""
+        """Add a page, which is on the disk on return."""
         with self._turn, self._guard(self.path):
             if self._end is None:
                 with self._opened() as file:
@@ -95,10 +95,10 @@ class PageLog:
             self._end += len(line)
 
     def entries(self) -> Iterator[Entry]:
-        """The pages by their numbers, one in memory at a time; what a crash has torn is not there.
+        """The pages by number, one in memory at a time, up to a line that a crash has torn.
 
         Raises:
-            ValueError, KeyError, TypeError: A line is whole and no page.
+            ValueError, KeyError, TypeError: An intact line is not a page.
         """
         with self._opened() as file:
             found = _lines(file)
@@ -114,12 +114,12 @@ class PageLog:
                 yield Entry(page=page, result=result, came_from=came_from, pile_page=pile_page)
 
     def count(self) -> int:
-        """How many lines hold a page."""
+        """The number of intact lines that hold a page."""
         with self._opened() as file:
             return sum(_RECIPE not in told for _, told, _ in _lines(file))
 
     def _opened(self) -> BinaryIO:
-        """To be read; as empty while there is nothing, or nothing of what was begun."""
+        """The file for reading; empty if missing, or if `begin` began anew and no page followed."""
         with blaming(self.path), suppress(FileNotFoundError, NotADirectoryError):
             if not self._head:
                 return self._disk.open(self.path)
@@ -127,7 +127,7 @@ class PageLog:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any], int]]:
-    """Of each whole line where it begins, what it tells but for the result, where it ends."""
+    """Of each line up to a torn one: where it begins, its facts, where it ends."""
     end = 0
     while (told := _read(file.readline())[0]) is not None:
         place, end = end, file.tell()
@@ -141,7 +141,7 @@ def _line(told: Mapping[str, Any], result: str | None) -> bytes:
 
 
 def _read(line: bytes) -> tuple[dict[str, Any] | None, str | None]:
-    """What a line tells, and the result on it; None if it is torn."""
+    """The facts and the result on a line; no facts (None) if it is torn."""
     if line.startswith(b"{"):
         return _read_old(line)
     header, content = line[:_HEADER], line[_HEADER:-1]
@@ -152,7 +152,7 @@ def _read(line: bytes) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _read_old(line: bytes) -> tuple[dict[str, Any] | None, str | None]:
-    """The same of a line that an older ocrd wrote."""
+    """As `_read`, for a line that an older version wrote."""
     if not line.endswith(b"\n"):
         return None, None
     told = json.loads(_whole(json.dumps(json.loads(line), ensure_ascii=False)))

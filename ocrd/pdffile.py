@@ -1,7 +1,7 @@
-"""PDF files as MuPDF opens them, for those that read and those that write: in children only.
+"""How PDF files are opened with MuPDF, for reading and for writing.  In child processes only.
 
-PyMuPDF carries no annotations, so its types are `Any`, in one place.  It may hang or crash on a
-hostile file, and knows no threads.
+PyMuPDF has no type annotations, so its types are `Any`, here in one place.  It may hang or crash on
+a hostile file, and is not thread-safe.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _ENCRYPT = re.compile(rb"/Encrypt(?=[\s\d<])")
 _CIPHER = re.compile(rb"/(StmF|StrF)\s*/(?!Identity\b)")
 _ONLY_ATTACHMENTS = re.compile(rb"/EFF\s*/(?!Identity\b)")
 
-# errors and warnings are told in ours
+# errors and warnings are reported by our own exceptions
 pymupdf.TOOLS.mupdf_display_errors(False)
 pymupdf.TOOLS.mupdf_display_warnings(False)
 
 
 def open_pdf(name: str) -> Document:
-    """The PDF of this name, which MuPDF must be able to open: see `by_descriptor`.
+    """Open the PDF of this name, which must be one that MuPDF accepts: see `by_descriptor`.
 
     Raises:
-        BadFileError: It needs a password (`encrypted`), or is none (`damaged`).
-        MemoryError: MuPDF had too little.
+        BadFileError: It is `encrypted`, or cannot be opened as a PDF (`damaged`).
+        MemoryError: MuPDF had too little memory.
     """
     try:
         document = pymupdf.Document(name, filetype="pdf")
@@ -60,27 +60,27 @@ def open_pdf(name: str) -> Document:
 
 
 def by_descriptor(descriptor: int) -> str:
-    """A name for an open file: MuPDF takes no other than UTF-8."""
+    """A name for an open file, because MuPDF accepts only names in UTF-8."""
     return f"/proc/self/fd/{descriptor}"
 
 
 def memory_ran_out(problems: str) -> None:
-    """MuPDF may leave out what it has no memory for; a page with holes is no page.
+    """Look for a lack of memory in MuPDF's messages: it may then have left out parts of a page.
 
     Raises:
-        MemoryError: It did.
+        MemoryError: The messages report one.
     """
     if _OUT_OF_MEMORY.search(problems):
         raise MemoryError(problems[:200])
 
 
 def forget(share: int = 100) -> None:
-    """Empty so much (per cent) of MuPDF's store of decoded images and fonts."""
+    """Free this share (per cent) of MuPDF's store of decoded images and fonts."""
     pymupdf.TOOLS.store_shrink(share)
 
 
 def damaged_pdf(how: str) -> BadFileError:
-    """The whole file cannot be used."""
+    """The error for a PDF that cannot be used at all; `how` completes "The PDF ..."."""
     return BadFileError(
         f"The PDF {how}.",
         hint="Copy or scan it again; if there is no better copy, `mutool clean` may mend it.",
@@ -89,7 +89,7 @@ def damaged_pdf(how: str) -> BadFileError:
 
 
 def _without_lock(name: str) -> bytes | None:
-    """The file without its encryption if that concerns attachments alone (ISO 32000-1, 7.6.5)."""
+    """The file unencrypted if only attachments are encrypted (ISO 32000-1, 7.6.5), or None."""
     data = Path(name).read_bytes()
     if _CIPHER.search(data) or not _ONLY_ATTACHMENTS.search(data):
         return None

@@ -1,7 +1,7 @@
-"""The text that a page of a PDF has of its own, and whether it can be trusted.  In children only.
+"""The text that a PDF page itself has, and whether it can be trusted.  In child processes only.
 
-A page's text may be a print's true words, somebody else's recognition under a scan, or garbage: a
-font whose codes say nothing or the wrong thing, words taken apart into letters.
+A page's text may be the true words of its print, another program's recognition under a scan, or
+garbage: a font whose codes have no meaning or the wrong one, words split into letters.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from PIL import Image
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
 
-# Letters of running text in a hundred, pooled from English, French, German, Spanish and Italian.
+# Letters in running text, per cent, pooled from English, French, German, Spanish and Italian.
 _USUAL = {
     "e": 14.5, "a": 8.5, "n": 7.6, "i": 7.4, "t": 7.2, "s": 6.8, "r": 6.7, "o": 6.5, "d": 4.4,
     "l": 4.4, "u": 4.0, "c": 3.3, "m": 2.7, "p": 2.6, "h": 2.4, "g": 1.7, "b": 1.4, "f": 1.3,
     "v": 1.3, "w": 0.9, "y": 0.8, "q": 0.6, "z": 0.6, "k": 0.5, "j": 0.3, "x": 0.3,
 }  # fmt: skip
-_ENOUGH = 60  # letters from which their frequencies say anything
+_ENOUGH = 60  # letters that it takes for their frequencies to mean anything
 _LEAST_LIKELY = -3.35  # mean logarithm of a letter's frequency; running text has -2.9 ± 0.15
-_MOST_ODD = 0.05  # share of characters that no text has
-_LEAST_WORD = 1.8  # letters of a word in the mean; less is words taken apart
-_WORDS = 20  # from which their length says anything
-_SCAN_COVERS = 0.85  # of a page, by its images
-_PATCH = 0.01  # of a page: images smaller than this are stamps and specks
+_MOST_ODD = 0.05  # share of characters that occur in no text
+_LEAST_WORD = 1.8  # mean letters of a word; fewer means that words are split into letters
+_WORDS = 20  # words that it takes for their length to mean anything
+_SCAN_COVERS = 0.85  # share of a scanned page that its images cover
+_PATCH = 0.01  # share of a page: smaller images are stamps and specks
 _INVISIBLE = 3  # PDF's text rendering mode (ISO 32000-1, 9.3.6)
-ONCE: int = pymupdf.TEXT_COLLECT_STYLES  # what is printed twice to be bold, or to throw a shadow
+ONCE: int = pymupdf.TEXT_COLLECT_STYLES  # merges text printed twice for bold or a shadow
 _PIXELS = 4_000_000
-_PRINTED = 40  # of 255: a scan's paper has less between its darkest and its lightest pixel
-_FADED = 0.3  # of what the whole page has between them: its print has more, however faded
+_PRINTED = 40  # of 255: the paper of a scan has less contrast than this
+_FADED = 0.3  # share of the whole page's contrast: even faded print has more
 _WORDS_ONCE = pymupdf.TEXTFLAGS_WORDS | ONCE
 NO_PICTURES: int = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
 
 
 def words_of(page: PdfPage) -> list[list[Word]]:
-    """The words that a page has, with letters in them, where they are seen: line by line.
+    """The words of a page that have a letter or a digit, line by line, at their visible places.
 
-    PyMuPDF gives places as if the page were not turned (and writes to the page on the way, so it
-    has to be one that is never saved).
+    PyMuPDF gives places as if the page were not rotated (and writes to the page meanwhile, so it
+    must be a page that is never saved).
     """
     lines: dict[tuple[int, int], list[Word]] = {}
     for *corners, word, block, line, _ in page.get_text("words", flags=_WORDS_ONCE):
@@ -55,9 +55,9 @@ def words_of(page: PdfPage) -> list[list[Word]]:
 
 
 def letters_of(page: PdfPage, once: int = ONCE) -> list[dict[str, Any]]:
-    """The lines of a page as `rawdict` has them, their spans with a `text`.
+    """The lines of a page as in PyMuPDF's `rawdict`, with a `text` added to each span.
 
-    With `once` 0, what is printed twice is in them twice.
+    With `once` 0, text that is printed twice is in them twice.
     """
     blocks = page.get_text("rawdict", flags=NO_PICTURES | once)["blocks"]
     lines = [line for block in blocks for line in block.get("lines", ())]
@@ -67,7 +67,7 @@ def letters_of(page: PdfPage, once: int = ONCE) -> list[dict[str, Any]]:
 
 
 def words_in(page: PdfPage, line: dict[str, Any]) -> Iterator[Word]:
-    """The words of a line as `rawdict` has it, as `words_of` tells them."""
+    """The words of a line from `rawdict`, selected and placed as by `words_of`."""
     chars = [char for span in line["spans"] for char in span["chars"]]
     for visible, group in groupby(chars, key=lambda char: bool(char["c"].strip())):
         word = [*group]
@@ -81,20 +81,20 @@ def _has_letters(text: str) -> bool:
 
 
 def seen_box(page: PdfPage, corners: Sequence[float]) -> Box:
-    """Where a rectangle of PyMuPDF's stands on the page as it is seen."""
+    """The box that a rectangle of PyMuPDF's has on the page as it is displayed."""
     width, height = max(page.rect.width, 1e-6), max(page.rect.height, 1e-6)
     x1, y1, x2, y2 = pymupdf.Rect(corners) * _turn(page) if page.rotation else corners
     return Box(x1 / width, y1 / height, x2 / width, y2 / height)
 
 
 def _turn(page: PdfPage) -> Any:
-    """PyMuPDF's rotation matrix in the units of its rectangles, which it leaves out of account."""
+    """PyMuPDF's rotation matrix in the units of its rectangles: it ignores the user unit."""
     turn, unit = page.rotation_matrix, user_unit(page)
     return pymupdf.Matrix(turn.a, turn.b, turn.c, turn.d, turn.e * unit, turn.f * unit)
 
 
 def user_unit(page: PdfPage) -> float:
-    """Points in a unit of the page's own (ISO 32000-1, table 30)."""
+    """The page's user unit in points (ISO 32000-1, table 30)."""
     kind, value = page.parent.xref_get_key(page.xref, "UserUnit")
     return float(value) if kind in ("int", "float") and float(value) > 0 else 1.0
 
@@ -120,7 +120,7 @@ def fault_of(words: Iterable[str]) -> str:
 
 
 def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
-    """`fault_of` a page's words; of a layer under a `scan`, whether it stands on print, too."""
+    """`fault_of` a page's words; of a layer under a `scan`, also whether print is above them."""
     if fault := fault_of(word.text for word in words):
         return fault
     if words and scan is not None:
@@ -132,7 +132,7 @@ def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
 
 
 def drawn(page: PdfPage, mode: str) -> Image.Image:
-    """The page in `L` or `RGB`, a pixel a point or fewer: to see where there is ink."""
+    """The page in `L` or `RGB`, at most one pixel per point, to see where there is ink."""
     area = max(page.rect.width * page.rect.height, 1.0)
     zoom = min(1.0, math.sqrt(_PIXELS / area))
     space = pymupdf.csGRAY if mode == "L" else pymupdf.csRGB
@@ -141,13 +141,13 @@ def drawn(page: PdfPage, mode: str) -> Image.Image:
 
 
 def contrast(grey: Image.Image, box: Box) -> int:
-    """How far the lightest pixel of a place lies above the darkest, of 255."""
+    """The difference between the lightest and the darkest pixel in a box, 0 to 255."""
     darkest, lightest = extremes(grey, box)[0]
     return lightest - darkest
 
 
 def extremes(image: Image.Image, box: Box) -> tuple[tuple[int, int], ...]:
-    """The least and the most, of 255, that a place has of each band; it is a pixel at least."""
+    """The lowest and highest value (0 to 255) of each band in a box, at least one pixel large."""
     at = box.scaled(image.width, image.height)
     left, top = min(max(int(at.x1), 0), image.width - 1), min(max(int(at.y1), 0), image.height - 1)
     right, foot = max(min(int(at.x2) + 1, image.width), left + 1), int(at.y2) + 1
@@ -164,12 +164,12 @@ def is_hidden(page: PdfPage) -> bool:
 
 
 def pictures_of(page: PdfPage) -> list[Box]:
-    """Where images stand on a page, clipped to it."""
+    """The boxes of the images on a page, clipped to it."""
     return [box for box, _ in _pictures(page)]
 
 
 def _pictures(page: PdfPage) -> Iterator[tuple[Box, float]]:
-    """Where images stand, and the resolution of each along the axis that has more."""
+    """The box of each image, and its resolution in dpi along the axis where that is higher."""
     for image in page.get_image_info():
         x1, y1, x2, y2 = astuple(seen_box(page, image["bbox"]))
         box = Box(max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0))
@@ -185,7 +185,7 @@ def is_scan(page: PdfPage) -> bool:
 
 
 def scan_dpi(page: PdfPage) -> float | None:
-    """The resolution of a page that is a scan and nothing drawn; None for any other page."""
+    """The highest resolution of the images that cover a scanned page, in dpi; None if none do."""
     if not page.get_images():
         return None
     found = list(_pictures(page))

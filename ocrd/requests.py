@@ -1,9 +1,9 @@
-"""What people of the root's group ask of a running daemon: one small file for each request.
+"""Requests to a running daemon from members of the root's group: one small file for each.
 
-    ROOT/.ocrd/requests/NAME.json    whoever may make files there asks: the root's group
-    ROOT/.ocrd/answers/NAME.json     the daemon's answer; nobody else can make one
+    ROOT/.ocrd/requests/NAME.json    a request; the root's group may create files there
+    ROOT/.ocrd/answers/NAME.json     the daemon's answer; nobody else may create files there
 
-The daemon takes a request away before it carries it out, and looks at whose file it was.
+The daemon removes a request before it carries it out, and checks who owns the file.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def ask(spool: Path, request: Mapping[str, Any], *, wait_s: float = ANSWERED_S) 
         wait_s: How long to wait; seconds.
 
     Returns:
-        Of `retry` and `cancel` `jobs` (those it concerns now: `id`, `folder`, `source`), `left`
-        (numbers of those that stay as they are) and `unknown`; of `pause` and `resume` `folders`.
+        For `retry` and `cancel`: `jobs` (those affected: `id`, `folder`, `source`), `left` (numbers
+        of jobs that stay as they are) and `unknown`; for `pause` and `resume`: `folders`.
 
     Raises:
-        UsageError: Who asks is not of the root's group, or the request makes no sense.
+        UsageError: The caller is not in the root's group, or the request makes no sense.
         OcrdError: The daemon refused it, or did not answer.
     """
     name = f"{time.time_ns()}-{os.getpid()}-{secrets.token_hex(4)}.json"
@@ -64,7 +64,7 @@ def ask(spool: Path, request: Mapping[str, Any], *, wait_s: float = ANSWERED_S) 
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """Write the request so that it appears complete or not at all."""
     draft = path.with_name(f".{path.name}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)

@@ -4,9 +4,9 @@ A window is `DAYS`, `HH:MM-HH:MM` or both: `Mon-Fri 20:00-06:00`, `Sat-Sun`, `Mo
 `22:00-05:30`.  One that ends no later than it begins ends on the next day; it belongs to the day on
 which it begins.
 
-A time that the clock skips when it is put forward counts as if it had not been (02:30 is then what
-the clock shows as 03:30); of one that comes twice when it is put back, the first counts.  So
-windows that adjoin on paper adjoin in fact, and the clock changes without a gap.
+A time that is skipped when the clock goes forward counts as if the clock had not changed (02:30 is
+then shown as 03:30); of a time that occurs twice when it goes back, the first counts.  So windows
+that adjoin on paper adjoin in fact, with no gap when the clock changes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _WEEK = 7
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time that comes again every week.
+    """A stretch of time that recurs every week.
 
     Attributes:
-        days: On which it begins; 0 is Monday.
+        days: Days on which it begins; 0 is Monday.
         begin: Minutes after midnight.
         end: Likewise, at most a day after `begin`.
     """
@@ -50,7 +50,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """All windows of a folder, and how they are written; without any it is always open."""
+    """All windows of a folder, and the lines that define them; without any it is always open."""
 
     windows: tuple[Window, ...] = ()
     lines: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Schedule:
 
         Args:
             now: Seconds since the epoch.
-            zone: Whose clock the windows are written for; the system's if None.
+            zone: The time zone that the windows are written for; the system's if None.
 
         Returns:
             Seconds since the epoch; None while it is open.
@@ -77,9 +77,9 @@ class Schedule:
         return min(coming)
 
     def _around(self, today: date, zone: tzinfo | None) -> Iterator[tuple[float, float]]:
-        """The windows that may hold today or come next: from yesterday's to those in a fortnight.
+        """The windows that may be open today or come next: from yesterday to two weeks ahead.
 
-        A week would do, but that a clock put forward may swallow the window that is next.
+        One week is not enough, because a clock that goes forward may swallow the next window.
         """
         for days in range(-1, 2 * _WEEK + 1):
             day = today + timedelta(days)
@@ -92,10 +92,10 @@ ALWAYS = Schedule()
 
 
 def parse(lines: Sequence[str]) -> Schedule:
-    """A folder's schedule as it is written in the configuration.
+    """The schedule that a folder's lines in the configuration define.
 
     Raises:
-        ConfigError: A line is no window.
+        ConfigError: A line is not a window.
     """
     return Schedule(tuple(map(_window, lines)), tuple(lines))
 

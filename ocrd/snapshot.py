@@ -1,7 +1,7 @@
-"""What the daemon says of itself once a second, for `ocrd status` to read without asking it.
+"""The daemon's status, written once a second, for `ocrd status` to read without asking the daemon.
 
-The file lies in the spool; the lock beside it, which the daemon holds as long as it lives, tells
-whether the words are those of a living daemon.  Light: `ocrd status` imports this at start.
+The file is in the spool; the lock beside it, which the daemon holds as long as it lives, shows
+whether it is from a living daemon.  Imports little, because `ocrd status` loads it at start.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 
 SNAPSHOT = "status.json"
 LOCK = "daemon.lock"
-ROOM = 4096  # bytes; what file systems hand out at a time
-MODE = 0o640  # whatever the umask: nobody else writes the daemon's word
+ROOM = 4096  # bytes; the usual block size of file systems
+MODE = 0o640  # whatever the umask: only the daemon may write its status
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 0.05
 
 
 def write(spool: Path, facts: Mapping[str, Any]) -> None:
-    """Replace the snapshot.  Not fsynced: after a power cut nobody asks for it.
+    """Replace the snapshot.  Not fsynced: after a power cut nobody needs it.
 
-    On a full disk, of which `ocrd status` has to tell, it is written over in place: the blank
-    room that each snapshot has at its end is what a longer one then needs.
+    On a full disk, which `ocrd status` has to report, the file is overwritten in place: the blanks
+    at the end of each snapshot leave room for a longer one.
 
     Raises:
         OSError: The spool cannot be written.
@@ -55,12 +55,12 @@ def read(spool: Path) -> dict[str, Any] | None:
 
 
 def take_lock(file: Path) -> int | None:
-    """Become the only daemon for what `file` guards: a descriptor to keep, or None if taken.
+    """Lock `file` for this daemon: a descriptor to keep open, or None if another holds the lock.
 
-    The kernel gives the lock back when the process ends, however it ends.
+    The kernel releases the lock when the process ends, however it ends.
 
     Raises:
-        OSError: The file cannot be made.
+        OSError: The file cannot be opened or created.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     for _ in range(LOCK_TRIES):
@@ -78,9 +78,9 @@ def take_lock(file: Path) -> int | None:
 
 
 def holder(file: Path) -> int | None:
-    """The process that holds the lock now, or None.
+    """The pid of the process that holds the lock, -1 if the file does not name it, or None.
 
-    A reader needs no more than read permission, and leaves the lock as it is.
+    Needs no more than read permission, and leaves the lock as it is.
     """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)

@@ -16,7 +16,7 @@ _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
 def pillow(page: PageImage) -> Image.Image:
-    """A page as an image of Pillow's that shares its bytes."""
+    """A page as a Pillow image that shares its bytes."""
     return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
 
 
@@ -32,12 +32,12 @@ def eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("La", "RGBa"):
         return image.convert("LA" if image.mode == "La" else "RGBA")
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        return ImageChops.invert(image)  # Pillow takes every JPEG for one of Adobe's, inverted
+        return ImageChops.invert(image)  # Pillow takes every CMYK JPEG for one of Adobe's, inverted
     return image
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An image of eight bits as RGB; what shines through is paper."""
+    """An 8-bit image as RGB, with transparent parts as white as paper."""
     if image.mode in ("LA", "RGBA"):
         page = Image.new("RGB", image.size, "white")
         page.paste(image.convert("RGBA"), mask=image.getchannel("A"))
@@ -48,7 +48,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def is_full_grey(image: Image.Image) -> bool:
-    """Whether grey of 16 bits uses all of them, zero being black."""
+    """Whether an image is 16-bit grey that uses all 16 bits, with zero as black."""
     return image.mode == "I;16" and not _is_negative(image) and _range(image)[1] == 65535.0
 
 
@@ -63,10 +63,10 @@ def quantile(histogram: Sequence[int], share: float) -> int:
 
 
 def is_blank(grey: Image.Image) -> bool:
-    """Whether a page, less its margins, is paper and nothing else.
+    """Whether a page, apart from its margins, is blank.
 
     Args:
-        grey: The page at some 36 dpi: so coarse that the grain of paper averages out.
+        grey: The page in grey at about 36 dpi, so coarse that the grain of paper averages out.
     """
     x, y = grey.width // 25, grey.height // 25
     histogram = grey.crop((x, y, grey.width - x, grey.height - y)).histogram()
@@ -75,7 +75,7 @@ def is_blank(grey: Image.Image) -> bool:
 
 
 def _shallow(image: Image.Image) -> Image.Image:
-    """Deep grey, its real range spread over eight bits: a plain conversion clips it to white."""
+    """Deep grey with its real range scaled to 8 bits; a plain conversion would clip it to white."""
     if image.mode in ("I;16B", "I;16L", "I;16N"):
         image = image.convert("I")
     low, high = _range(image)
@@ -85,7 +85,7 @@ def _shallow(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Black and white: of floats what they look like; of integers the bits in use (8, 12, 16 …)."""
+    """The values of black and white: a guess for floats, by the bits in use for integers."""
     low, high = _extremes(image)
     if image.mode != "F":
         bits = max(8, int(high).bit_length())
@@ -106,7 +106,7 @@ def _extremes(image: Image.Image) -> tuple[float, float]:
 
 
 def _is_negative(image: Image.Image) -> bool:
-    """Whether zero is white, which Pillow heeds only up to eight bits."""
+    """Whether zero is white, which Pillow respects only up to eight bits."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
     return image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO

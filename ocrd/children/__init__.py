@@ -1,7 +1,7 @@
-"""Work on files of unknown origin, in child processes with bounds and few rights.
+"""Work on files of unknown origin, in child processes with limits and few rights.
 
-What such a file breaks is a child, never the daemon: `ChildPool.run` ends with a value or with
-an error that says what happened, in bounded time and memory.
+Such a file may break a child but never the daemon: `ChildPool.run` ends with a value or with an
+error that says what happened, in bounded time and memory.
 """
 
 from ocrd.children.confine import Limits, missing

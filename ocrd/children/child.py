@@ -1,9 +1,9 @@
-"""What runs in a child: calls, one after another, until the daemon goes.
+"""The program of a child process: it makes calls, one after another, until the daemon is gone.
 
-A *resident* child answers itself and keeps what it loads (models).  Any other only comes up and
-imports what is needed; for each scope, that is for each job, it forks a *servant*, which gives up
-all rights but the scope's and then opens the hostile files.  The child itself never touches one: it
-passes on whose turn it is, and ends as its servant ended.
+A *resident* child makes the calls itself and keeps what it loads (models).  Any other child only
+starts and imports what is needed; for each scope, that is for each job, it forks a *servant*, which
+gives up all rights but the scope's and then opens the hostile files.  The child itself never
+touches them: it passes turns on to the servant, and ends in the same way as the servant ended.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ocrd.errors import (
 from ocrd.oserrors import os_error
 
 TURN, RENEW = b"!", b"n"
-_ERRORS = {  # what may be said to have happened; the rest is the daemon's own to find
+_ERRORS = {  # the errors that a child may report; all others are for the daemon alone to raise
     known.__name__: known
     for known in (
         OcrdError,
@@ -51,13 +51,13 @@ _ERRORS = {  # what may be said to have happened; the rest is the daemon's own t
         EngineSetupError,
     )
 }
-_LONGEST = 2000  # characters of a message that is believed
+_LONGEST = 2000  # characters of a message that are kept
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make."""
+    """A call for a child to make."""
 
     function: str  # module and name
     args: list[Any]  # plain values, for the types the function declares
@@ -67,7 +67,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a call ended with instead of a value: an `OcrdError` (its class by name), as told."""
+    """The error that ended a call: an `OcrdError`, its class by name, and the traceback."""
 
     error: str
     message: str
@@ -76,7 +76,7 @@ class Failure:
     told: str
 
     def rebuilt(self, scope: Scope) -> OcrdError:
-        """The error, its words made harmless; the place it names is the scope's."""
+        """The error with harmless text; the path of a `PlaceError` is the scope's."""
         known = _ERRORS.get(self.error, PageFaultError)
         message, hint, kind = map(_harmless, (self.message, self.hint, self.kind))
         error = known(message, hint=hint, kind=kind[:40])
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def begin(confinement: Confinement, preload: tuple[str, ...], calls: tuple[str, ...]) -> None:
-    """The first call to a child: give up what it has no use for, get ready for what is to come."""
+    """The first call to a child: confine it, import `preload`, and prepare `calls` for later."""
     confinement.apply()
     for module in preload:
         importlib.import_module(module)
@@ -112,7 +112,7 @@ def begin(confinement: Confinement, preload: tuple[str, ...], calls: tuple[str, 
 
 
 def _first(peer: socket.socket, slate: Slate) -> Confinement:
-    """Make the first call; how this child is confined."""
+    """Make the first call, and return how this child is confined."""
     if peer.recv(1) != TURN:
         os._exit(0)
     call = CALL.validate_python(slate.read())
@@ -143,7 +143,7 @@ def _keep_servants(peer: socket.socket, slate: Slate, confinement: Confinement) 
 
 
 def _next_turn(peer: socket.socket, servant: int, inner: socket.socket) -> bytes:
-    """What the daemon says next; a servant that dies (or speaks) unasked is the end of both."""
+    """The daemon's next byte; if the servant dies (or writes) unasked, both processes end."""
     ready, _, _ = select.select([peer, inner], [], [])
     if servant and inner in ready:
         _end_as(_end(servant))
@@ -153,7 +153,7 @@ def _next_turn(peer: socket.socket, servant: int, inner: socket.socket) -> bytes
 def _fork_servant(
     peer: socket.socket, slate: Slate, confinement: Confinement
 ) -> tuple[int, socket.socket]:
-    """A servant that waits for its first call: its pid, and where to tell it whose turn it is."""
+    """Fork a servant that waits for its first call: its pid, and the socket that passes turns."""
     ours, theirs = socket.socketpair()
     parent, servant = os.getpid(), os.fork()
     if servant == 0:
@@ -167,7 +167,7 @@ def _fork_servant(
 
 
 def _serve(peer: socket.socket, slate: Slate, confinement: Confinement | None) -> None:
-    """Make calls until the other side goes; a servant confines itself to the first one's scope."""
+    """Make calls until the other side is gone; a servant first enters the first call's scope."""
     with contextlib.suppress(ConnectionError):
         while peer.recv(1) == TURN:
             call = CALL.validate_python(slate.read())
@@ -179,14 +179,14 @@ def _serve(peer: socket.socket, slate: Slate, confinement: Confinement | None) -
 
 
 def _end(servant: int) -> int:
-    """Kill a servant; how it ended, as `waitpid` tells."""
+    """Kill a servant, and return its status from `waitpid`."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(servant, signal.SIGKILL)
     return os.waitpid(servant, 0)[1]
 
 
 def _end_as(status: int) -> NoReturn:
-    """End as a servant did, for the daemon to see."""
+    """End by the same signal or exit code as the servant, for the daemon to see."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         with contextlib.suppress(OSError, ValueError):
@@ -196,7 +196,7 @@ def _end_as(status: int) -> NoReturn:
 
 
 def _answer(call: Call, slate: Slate) -> None:
-    """Put `[value]` on the slate, or `[None, failure]`: whatever is raised becomes an error."""
+    """Make a call; put `[value]` on the slate, or `[None, failure]` for whatever it raises."""
     try:
         function = named(call.function)
         given = arguments(function, call.args)
@@ -210,10 +210,10 @@ def _answer(call: Call, slate: Slate) -> None:
 
 
 def _known(error: Exception, scope: Scope) -> OcrdError:
-    """What happened, as the daemon tells errors apart.
+    """The `OcrdError` for whatever a call raised.
 
-    What could not be read looks damaged to most libraries, and to some an error of their own: then
-    the files are read once more, plainly, and the disk or the share says what it has to say.
+    Most libraries report a file that could not be read as damaged, some by an error of their own.
+    So the files are then read once more, plainly, which brings out a fault of the disk or share.
     """
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return PageFaultError(
@@ -221,7 +221,7 @@ def _known(error: Exception, scope: Scope) -> OcrdError:
             hint="Allow page workers more memory in the configuration, or scan at fewer dpi.",
             kind="out-of-memory",
         )
-    named = isinstance(error, OSError) and error.errno != errno.EINVAL  # a name it was not given
+    named = isinstance(error, OSError) and error.errno != errno.EINVAL  # EINVAL is not about a name
     if isinstance(error, OSError) and named and scope.concerns(error):
         told = os_error(error, scope.place() or Path())
         if told.kind != "os-error":
@@ -237,7 +237,7 @@ def _known(error: Exception, scope: Scope) -> OcrdError:
 
 
 def _unreadable(scope: Scope) -> OcrdError | None:
-    """Why a file that may be read cannot be read to its end."""
+    """The error if one of the scope's files cannot be read to its end; None if all can be."""
     for path in scope.files():
         try:
             with path.open("rb", buffering=0) as file:
@@ -249,5 +249,5 @@ def _unreadable(scope: Scope) -> OcrdError | None:
 
 
 def _harmless(words: str) -> str:
-    """The words as one line of bounded length, without what a terminal would obey."""
+    """The text as one line of bounded length, without control characters."""
     return "".join(char if char.isprintable() else " " for char in words[:_LONGEST])

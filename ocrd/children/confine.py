@@ -1,4 +1,4 @@
-"""What a child gives up before it looks at a file of unknown origin."""
+"""What a child gives up before it opens a file of unknown origin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OOM_SCORE = 500  # of 1000: when memory runs out, the kernel takes a child befo
 _MIB = 1 << 20
 LARGEST_FILE_MIB = 16384  # that a child may write, if it may write any
 
-_SYSTEM = (  # what the dynamic linker, Python, fonts and the libraries' look at the CPU need
+_SYSTEM = (  # needed by the dynamic linker, Python, fonts, and libraries that detect the CPU
     "/bin",
     "/lib",
     "/lib32",
@@ -56,10 +56,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """What one job's calls may touch, besides the system's and Python's own files.
+    """The files that one job's calls may use, besides the system's and Python's own.
 
-    The paths must exist.  What lay at the readable ones was `seen`: another file of the same name
-    is another scope, because rights hold for a file and not for its name.
+    The paths must exist.  `seen` identifies the files at the readable ones: another file of the
+    same name makes another scope, because rights hold for a file and not for its name.
     """
 
     readable: tuple[Path, ...] = ()  # files and folders
@@ -77,11 +77,11 @@ class Scope:
         )
 
     def place(self) -> Path | None:
-        """The path that is to blame where a condition of the disk names none."""
+        """The path to blame for an error of the disk that names none; None in an empty scope."""
         return next(iter((*self.writable, *self.readable)), None)
 
     def concerns(self, error: OSError) -> bool:
-        """Whether it is about a path of this scope, or names none."""
+        """Whether the error is about a path of this scope, or names no path."""
         name = error.filename2 or error.filename
         if not isinstance(name, (str, bytes)):
             return error.errno is not None
@@ -98,7 +98,7 @@ class Scope:
 
 
 def missing() -> Iterator[str]:
-    """What this kernel does not let a child give up, a sentence each, as `ocrd doctor` shows it."""
+    """The protections that this kernel lacks, one sentence each, as `ocrd doctor` shows them."""
     abi = landlock.version()
     if abi == 0:
         yield "the kernel has no Landlock (5.13 or newer, and in its lsm= list)"
@@ -112,7 +112,7 @@ def missing() -> Iterator[str]:
 class Confinement:
     """How a child of the process `parent` is confined.  Sent to it at its start.
 
-    A `resident` one makes all calls itself, with no files but the system's.
+    A `resident` child makes all calls itself, with no files but the system's and Python's.
     """
 
     limits: Limits
@@ -120,7 +120,7 @@ class Confinement:
     resident: bool
 
     def apply(self) -> None:
-        """What holds from the start of a child."""
+        """Apply the restrictions that hold from the start of a child."""
         die_with(self.parent)
         for each in (signal.SIGINT, signal.SIGTERM):  # whether to stop is the daemon's decision
             signal.signal(each, signal.SIG_IGN)
@@ -134,7 +134,7 @@ class Confinement:
             self.enter(Scope())
 
     def enter(self, scope: Scope) -> None:
-        """Give up everything but a scope, for good."""
+        """Give up everything outside `scope`, for good."""
         _lower(resource.RLIMIT_FSIZE, (LARGEST_FILE_MIB if scope.writable else SLATE_MIB) * _MIB)
         python = {sys.prefix, sys.base_prefix, *sys.path}  # it, and everything it imports
         paths = (Path(place).resolve() for place in python if place)
@@ -154,7 +154,7 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 
 def start_cpu_budget(seconds: int) -> None:
-    """Allow so many CPU seconds from now on; RLIMIT_CPU counts from the start of the process."""
+    """Allow this many CPU seconds from now on; RLIMIT_CPU counts from the start of the process."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = math.ceil(time.process_time()) + seconds
     if hard != resource.RLIM_INFINITY:

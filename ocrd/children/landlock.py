@@ -51,10 +51,10 @@ def version() -> int:
 
 
 def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> None:
-    """Give up every right on files but these, and TCP altogether, where the kernel has Landlock.
+    """Give up all access but to these files, and TCP altogether, if the kernel has Landlock.
 
-    There is no way back.  The caller must have set PR_SET_NO_NEW_PRIVS.  Paths that do not exist
-    are passed over: nothing can be reached through them either.
+    There is no way back.  The caller must have set PR_SET_NO_NEW_PRIVS.  Paths that cannot be
+    opened are skipped: nothing can be reached through them either.
 
     Raises:
         OSError: The kernel refused.
@@ -75,7 +75,7 @@ def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> None:
 
 
 def _handled(abi: int) -> int:
-    """Every right on files that this version can deny."""
+    """All access rights to files that this version can deny."""
     handled = _FIRST_ABI
     if abi >= 2:
         handled |= _REFER

@@ -19,8 +19,8 @@ from ocrd.errors import EngineDownError, PageFaultError
 
 T = TypeVar("T")
 
-AGAIN_S = 10.0  # from one failure to come up to the next try, where nobody asks while it is down
-LOOK_S = 1.0  # a child that dies in the second after the kernel killed another is taken for such
+AGAIN_S = 10.0  # from a failed start until `alive` is true again, for which callers may wait
+LOOK_S = 1.0  # a child killed within this of an out-of-memory kill counts as killed for memory
 _START_S = 60.0  # a child that is not ready by then never will be
 _START_CPU_S = 60
 _NO_MEMORY = "The kernel killed a {}: there was no memory left."
@@ -39,21 +39,21 @@ _HINTS = {
 class ChildPool:
     """Runs calls in child processes, one at a time in each.
 
-    Children stay for many calls.  One that died, was stopped or has served long enough is reaped
-    before its place is taken, so that a burst of failures never has more than `processes` of them.
-    To be used from one event loop, whose thread must outlive the children: the kernel ends a
-    child together with the thread that started it.
+    Children stay for many calls.  A child that died, was stopped or has served long enough is
+    reaped before another takes its place, so that even in a burst of failures there are never more
+    than `processes`.  Use it from one event loop, whose thread must outlive the children: the
+    kernel ends a child together with the thread that started it.
 
     Args:
         name: What errors call a child (`page worker`).
         processes: How many children, so how many calls at once; further calls wait their turn.
         limits: What each child may use.
-        max_tasks: Who makes the calls is replaced after so many, so that leaks end with it.
+        max_tasks: Calls after which the process that makes them is replaced, so that leaks end.
         preload: Modules a child imports before its first call.
-        calls: What it will mostly be asked to call: it gets ready once, and not each servant anew.
-        threads: What numerical libraries are told to use; they choose if None.
+        calls: Functions it will mostly call, prepared once in the child and not in each servant.
+        threads: Threads that numerical libraries are told to use; they choose if None.
         resident: Children make all calls themselves and keep what they load; they may use no
-            files but the system's.  Else each scope's calls are made by a process of their own.
+            files but the system's and Python's.  Otherwise each scope has a process of its own.
         clock: A clock that never goes back, seconds.
     """
 
@@ -87,7 +87,7 @@ class ChildPool:
         self._failed_at = 0.0
         self._clock = clock
         self._stopped = False
-        self._kills = 0  # how many there had been at the last look
+        self._kills = 0  # out-of-memory kills counted at the last look
         self._looked_at = -LOOK_S
 
     async def run(
@@ -100,24 +100,24 @@ class ChildPool:
     ) -> T:
         """Run `function(*args)` in a child.
 
-        The function travels by module and name.  Arguments and value are plain data, and
-        dataclasses and enumerations of it, of the types that the function declares.  Cancelling
-        kills the child.
+        The function is sent by module and name.  Arguments and value are plain data, or
+        dataclasses and enumerations of plain data, of the types that the function declares.
+        Cancelling kills the child.
 
-        It may take `wall_s` seconds once a child has it (the pool's limit if None), read the files
-        and folders of `readable`, besides the system's and Python's own, and write below those of
-        `writable`.  They must exist, and are enforced where the kernel has Landlock (see
-        `missing`).  Calls that read the same files and write nothing may be made by one process;
-        any others never are.
+        Once a child has the call, it may take `wall_s` seconds (the pool's limit if None), read
+        the files and folders of `readable`, besides the system's and Python's own, and write below
+        those of `writable`.  They must exist; the limits on files are enforced if the kernel has
+        Landlock (see `missing`).  Unless the pool is resident, only calls that read the same files
+        and write nothing may share a process.
 
         Raises:
-            OcrdError: As the call raised it; a condition of the disk as `files.os_error` tells it.
-            PageFaultError: The call broke its child.  Kind `crashed`: it died; `killed`: somebody
-                killed it; `timed-out`: it took too long, by the clock or in CPU time;
+            OcrdError: As the call raised it; an error of the disk as `oserrors.os_error` gives it.
+            PageFaultError: The call broke its child.  Kind `crashed`: it died; `killed`: it was
+                killed from outside; `timed-out`: it took too long, by the clock or in CPU time;
                 `out-of-memory`: it needed more than its limit (whether that is the file's fault is
                 the caller's to decide, perhaps after another try alone); `unexpected`: the call
                 raised something else.
-            EngineDownError: Not the call's fault.  Kind `no-children`: no child comes up;
+            EngineDownError: Not the call's fault.  Kind `no-children`: no child could be started;
                 `no-memory`: the machine (or the service's limit) had none left, and the kernel
                 killed the child; `stopped`: the pool was stopped.
         """
@@ -141,9 +141,9 @@ class ChildPool:
         return given
 
     def warm(self, count: int) -> None:
-        """Have so many children ready soon, as far as the pool goes: there will be calls."""
+        """Start children for calls to come, so that soon there are `count`, or all of the pool."""
         missing = min(count, self.processes) - len(self._children) - len(self._warming)
-        if missing <= 0 or self._stopped or self._failed_starts:  # who calls is told why
+        if missing <= 0 or self._stopped or self._failed_starts:  # a call will say why
             return
         for _ in range(missing):
             task = asyncio.create_task(self._warm_one())
@@ -158,9 +158,10 @@ class ChildPool:
                 self._idle.append(await self._new())
 
     def alive(self) -> bool:
-        """Whether it serves: not stopped, and children could be started lately.
+        """Whether the pool serves: not stopped, and children could be started lately.
 
-        After a while it may be tried again: who waits until it serves would else wait for ever.
+        `AGAIN_S` after a failure it counts as alive again, because a caller that waits for that
+        would otherwise wait for ever.
         """
         down = self._failed_starts > self.processes and self._clock() - self._failed_at < AGAIN_S
         return not (self._stopped or down)
@@ -177,10 +178,10 @@ class ChildPool:
         self._idle.clear()
 
     async def _child(self, scope: Scope) -> Child:
-        """A child that lives, for calls of this scope."""
+        """A living child for calls of this scope."""
         if self._stopped:
             raise self._was_stopped()
-        while self._idle:  # one of this scope, else one of none, else the first
+        while self._idle:  # one of this scope, otherwise one of none, otherwise the first
             scopes = [child.scope for child in self._idle]
             best = next((scopes.index(each) for each in (scope, None) if each in scopes), 0)
             child = self._idle.pop(best)
@@ -190,11 +191,11 @@ class ChildPool:
         return await self._new()
 
     async def _new(self) -> Child:
-        """A new child; how many could not be started in a row is counted."""
+        """Start a child, and count failures in a row."""
         try:
             try:
                 child = await self._start()
-            except EngineDownError:  # killed while it came up, perhaps: the next one need not be
+            except EngineDownError:  # perhaps it was killed as it started; the next may not be
                 if self._stopped:
                     raise
                 child = await self._start()
@@ -260,14 +261,14 @@ class ChildPool:
             raise _down(f"No page could be given to a {self.name}: {error}.") from error
 
     def _kills_so_far(self) -> int:
-        """How often the kernel had killed for memory, as of the last second."""
+        """The kernel's count of out-of-memory kills, at most `LOOK_S` old."""
         if self._clock() - self._looked_at >= LOOK_S:
             self._looked_at, self._kills = self._clock(), _oom_kills()
         return self._kills
 
     async def _admit(self, child: Child, scope: Scope) -> None:
-        """Let another process make the calls of another scope, and from time to time of this."""
-        same = child.scope == scope and not scope.writable  # a folder may have been made anew
+        """Have a new process make the calls of another scope, and at times those of the same."""
+        same = child.scope == scope and not scope.writable  # a folder may have been re-created
         if self._resident or (same and child.served % self._max_tasks):
             return
         try:
@@ -285,7 +286,7 @@ class ChildPool:
         raise PageFaultError(message, hint=_HINTS[kind], kind=kind) from None
 
     async def _end(self, child: Child) -> None:
-        """Kill and reap a child; a cancelled caller does not wait, the child ends all the same."""
+        """Kill and reap a child; if the caller is cancelled, the child ends all the same."""
 
         def ended(task: asyncio.Task[int]) -> None:
             child.close()
@@ -300,7 +301,7 @@ class ChildPool:
 
 
 def _obituary(code: int) -> tuple[str, str]:
-    """Kind and words for an exit code."""
+    """The error kind and wording for an exit code."""
     if code == -signal.SIGXCPU:
         return "timed-out", "used up its CPU time and was killed"
     if code == -signal.SIGKILL:
@@ -315,7 +316,7 @@ def _down(message: str, *, kind: str = "no-children") -> EngineDownError:
 
 
 def _oom_kills() -> int:
-    """How often the kernel has killed for memory since it started, in cgroups as well."""
+    """The number of out-of-memory kills since the machine started, those in cgroups included."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):

@@ -18,7 +18,7 @@ from ocrd.children.wire import BadAnswerError, Slate, answer, fitted, name_of
 T = TypeVar("T")
 
 _MAIN = "from ocrd.children.child import main; main()"
-_LAST_WORDS_S = 2.0  # from closing its connection to its end
+_LAST_WORDS_S = 2.0  # seconds for a child to end once it has closed its connection
 
 _KEPT = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"})
 _THREADS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -27,7 +27,7 @@ _THREADS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_
 class Child:
     """A process that makes calls for us, one at a time.
 
-    It is a new interpreter and no fork of the daemon, which has threads, secrets in its
+    It is a new interpreter, not a fork of the daemon, which has threads, secrets in its
     environment and an address space whose layout a crash would give away.
 
     Raises:
@@ -48,10 +48,10 @@ class Child:
             raise
 
     async def renew(self) -> None:
-        """Have the next call made by a new servant, of the scope that it names.
+        """Have the next call made by a new servant, confined to that call's scope.
 
         Raises:
-            EOFError: There is no room for another process.
+            EOFError: The child died, as when no more processes can be started.
         """
         self.scope = None
         await self._take_turns(RENEW)
@@ -59,10 +59,11 @@ class Child:
     async def call(
         self, function: Callable[..., T], args: Sequence[object], *, cpu_s: int, scope: Scope
     ) -> T | Failure:
-        """Make it call `function(*args)`, within so many seconds of CPU time.
+        """Have the child call `function(*args)`, within `cpu_s` seconds of CPU time.
 
         Raises:
-            EOFError, BadAnswerError: It died, or was taken over.
+            EOFError: The child died.
+            BadAnswerError: Its answer is not valid; a hostile file may have taken it over.
             OSError, TypeError, ValueError: The arguments cannot be sent.
         """
         self.served += 1
@@ -77,7 +78,7 @@ class Child:
         return cast(T, answer(function, told[0]))
 
     async def _take_turns(self, turn: bytes) -> None:
-        """Tell the child that the slate is its, and wait until it is ours again."""
+        """Give the child its turn with the slate, and wait for our next turn."""
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_sendall(self._peer, turn)
@@ -88,17 +89,17 @@ class Child:
             raise EOFError
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it at once, whatever it is doing."""
+        """Kill the process immediately, whatever it is doing."""
         self._process.kill()
 
     def reap(self) -> int:
-        """Wait for its end; its exit code, -N for signal N.
+        """Wait for the process to end, and return its exit code, -N for signal N.
 
-        A child that closed its connection but does not end is killed.
+        A child that closed its connection but does not end soon is killed.
         """
         try:
             return self._process.wait(_LAST_WORDS_S)
@@ -107,7 +108,7 @@ class Child:
             return self._process.wait()
 
     def close(self) -> None:
-        """Give back what connects us.  Not while a call is in flight."""
+        """Close the socket and the slate.  Not while a call is in flight."""
         self._peer.close()
         self._slate.close()
 
@@ -118,14 +119,14 @@ def _spawn(passed: tuple[int, int], threads: int | None) -> subprocess.Popen[byt
         pass_fds=passed,
         env=_environment(os.environ, threads),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # ours is data
+        stdout=subprocess.DEVNULL,  # the daemon's is for data
         stderr=subprocess.DEVNULL,  # libraries print what a file makes them print
         start_new_session=True,  # Ctrl-C is the daemon's to handle
     )
 
 
 def _environment(ours: Mapping[str, str], threads: int | None) -> dict[str, str]:
-    """No secrets, no NOTIFY_SOCKET; the same modules as ours."""
+    """A child's environment: no secrets, no NOTIFY_SOCKET, the same modules as the daemon."""
     kept = {name: ours[name] for name in ours if name in _KEPT or name.startswith("LC_")}
     kept["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     kept["PYTHONDONTWRITEBYTECODE"] = "1"

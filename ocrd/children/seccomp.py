@@ -2,11 +2,11 @@
 
 The filter is the kernel's own small language (`Documentation/userspace-api/seccomp_filter.rst`),
 set by `prctl`.  The bindings of libseccomp on the package index have had no release for years,
-and need a library of the system beside them; what is wanted here is one list.
+and need a system library as well; all that is needed here is one list.
 
-A list of what is refused, not of what is allowed: numerical libraries, decoders and the C library
-change what they call with every release.  Calls that are newer than the list are refused as
-unknown, so that a newer kernel opens nothing.
+The list names the calls that are refused, not those that are allowed: numerical libraries, decoders
+and the C library make other calls with every release.  Calls that are newer than the list are
+refused as unknown, so that a newer kernel opens nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _X32 = 0x40000000  # a second set of numbers on x86_64, for programs nobody has
 _CLONE_THREAD = 0x00010000
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _MACHINE, _FIRST = 0, 4, 16  # where they stand in what the filter is shown
+_NUMBER, _MACHINE, _FIRST = 0, 4, 16  # offsets in the data that the filter is given
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _REFUSE, _UNKNOWN = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 
@@ -76,15 +76,15 @@ class _Program(ctypes.Structure):
 
 
 def available() -> bool:
-    """Whether this kernel filters calls, and this machine's numbers are known here."""
+    """Whether this kernel can filter system calls, and this machine's call numbers are known."""
     known = platform.machine() in _MACHINES and sys.maxsize > 1 << 32
     return known and _libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
 
 
 def confine() -> None:
-    """Give up, for good, every call that nothing here has a use for.
+    """Give up, for good, every system call on the list or newer than it.
 
-    The caller must have set PR_SET_NO_NEW_PRIVS.  Threads can be started in any case.
+    The caller must have set PR_SET_NO_NEW_PRIVS.  Threads can still be started.
 
     Raises:
         OSError: The kernel refused.
@@ -122,7 +122,7 @@ def _steps() -> Iterator[tuple[int, int, int, int]]:
 
 
 def _newer_calls() -> Iterator[tuple[int, int, int, int]]:
-    """Of the calls with common numbers only the harmless ones; clone3 so becomes clone."""
+    """Of the calls with common numbers, allow only harmless ones; clone3 then becomes clone."""
     yield _AT_LEAST, 0, 2 * len(_HARMLESS) + 1, _COMMON
     for number in _HARMLESS:
         yield _EQUAL, 0, 1, number
@@ -131,7 +131,7 @@ def _newer_calls() -> Iterator[tuple[int, int, int, int]]:
 
 
 def _only(number: int, first: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
-    """Allow a call with such a first argument only: a process may name itself, and no other."""
+    """Allow a call only with one of these first arguments: a process may name only itself."""
     yield _EQUAL, 0, 2 * len(first) + 2, number
     yield _LOAD, 0, 0, _FIRST
     for value in first:

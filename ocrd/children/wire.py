@@ -1,12 +1,12 @@
-"""What goes between the daemon and a child: plain data, and nothing that acts.
+"""Messages between the daemon and a child: plain data, nothing executable.
 
-Messages lie on a *slate*, a file in memory that both have open and write on in turn; a socket says
-whose turn it is, and by its end that the other has gone.  (A page of 6 MB through a socket or pipe
-costs the daemon some 8 ms of CPU, over the slate about 2.)
+Messages are written to a *slate*, a file in memory that both sides have open and use in turn; a
+socket passes the turn, and its end shows that the other side is gone.  (A page of 6 MB costs the
+daemon some 8 ms of CPU through a socket or pipe, about 2 through the slate.)
 
-The daemon believes nothing that a child says, for a hostile file may have taken it over.  A message
-is msgpack; what it means is told by the types that the called function declares, field by field,
-and what does not fit them is no answer.  No answer names a file for the daemon to act on.
+The daemon trusts nothing that a child sends, because a hostile file may have taken it over.  A
+message is msgpack; it is checked field by field against the types that the called function
+declares, and rejected if it does not fit.  No answer names a file for the daemon to act on.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from ocrd.files import write_all
 
 SLATE_MIB = 256  # more than any page image
 _SIZE = SLATE_MIB << 20
-_HEAD = 4  # bytes that tell how long the msgpack is
-_MOST = 16 << 20  # bytes of it: a hostile one takes some 70 times as much once it is unpacked
-_LARGE = 1 << 12  # bytes of a field that stay outside the msgpack, and are copied once
-_OUTSIDE = 1  # the code of what stands for them
-_SMALL = 1 << 16  # bytes: read sooner than handed to a thread
+_HEAD = 4  # bytes for the length of the msgpack
+_MOST = 16 << 20  # bytes of msgpack: if hostile, it takes some 70 times as much once unpacked
+_LARGE = 1 << 12  # bytes: such a field stays outside the msgpack, and is copied only once
+_OUTSIDE = 1  # msgpack's extension code for the placeholder of such a field
+_SMALL = 1 << 16  # bytes: less is read faster than it is handed to a thread
 _PUNCH_HOLE_KEEP_SIZE = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class BadAnswerError(Exception):
-    """A child sent what no child of ours sends."""
+    """A child sent an answer that is not valid."""
 
 
 class Slate:
-    """A file in memory, of one size for good.  The descriptor is the caller's to pass on."""
+    """A file in memory, of fixed size.  The caller passes its descriptor on to the child."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:
@@ -59,15 +59,15 @@ class Slate:
         self._reading = threading.Lock()
 
     def fileno(self) -> int:
-        """Its descriptor."""
+        """The file's descriptor."""
         return self._file.fileno()
 
     def write(self, message: object) -> None:
-        """Put a message on it: plain values, paths, enumerations and dataclasses of them.
+        """Write a message: plain values, paths, enumerations, and dataclasses of these.
 
         Raises:
-            OSError: There is no room.
-            TypeError, ValueError, OverflowError: It holds something else, or is too large.
+            OSError: There is no memory for it.
+            TypeError, ValueError, OverflowError: It holds anything else, or is too large.
         """
         outside: list[bytes] = []
         packed = msgpack.packb(
@@ -82,10 +82,10 @@ class Slate:
             write_all(self.fileno(), part)
 
     def read(self) -> Any:
-        """What the other side wrote, as plain values; the memory is given back.
+        """The message from the other side, as plain values; its memory is freed.
 
         Raises:
-            BadAnswerError: It is no message.
+            BadAnswerError: It is not a valid message.
         """
         with self._reading:
             try:
@@ -105,26 +105,26 @@ class Slate:
                 _libc.fallocate(self.fileno(), _PUNCH_HOLE_KEEP_SIZE, *whole)
 
     def _from_outside(self, code: int, told: bytes) -> bytes:
-        """The bytes that follow the msgpack, each asked for once and in order."""
+        """The bytes of the next field that was left out; they follow the msgpack in its order."""
         length = int.from_bytes(told, "big")
         if code != _OUTSIDE or length > _SIZE - self._file.tell():
             raise BadAnswerError("it announces more than there is")
         return self._file.read(length)
 
     async def read_patiently(self) -> Any:
-        """As `read`; a page's pixels are copied off the event loop, and without the GIL."""
+        """As `read`; pixels of a page are copied outside the event loop, and without the GIL."""
         if os.fstat(self.fileno()).st_blocks * 512 < _SMALL:
             return self.read()
         return await asyncio.to_thread(self.read)
 
     def close(self) -> None:
-        """Give the descriptor back, once nobody reads from it any more."""
+        """Close the descriptor, once no thread reads from it any more."""
         with self._reading:
             self._file.close()
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """How a function is named to a child."""
+    """The name by which a function is sent to a child."""
     return f"{function.__module__}:{function.__qualname__}"
 
 
@@ -135,7 +135,7 @@ def named(name: str) -> Callable[..., object]:
 
 
 def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:
-    """Plain values as the types that a function declares for its parameters.
+    """Plain values converted to the types that a function declares for its parameters.
 
     Raises:
         ValueError: They do not fit.
@@ -147,7 +147,7 @@ def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:
 
 
 def answer(function: Callable[..., object], given: Any) -> Any:
-    """A plain value as the type that a function declares to return.
+    """A plain value converted to the type that a function declares to return.
 
     Raises:
         BadAnswerError: It does not fit.
@@ -167,9 +167,9 @@ def fitted(adapter: TypeAdapter[Any], given: Any) -> Any:
 
 @functools.cache
 def adapters(function: Callable[..., object]) -> list[TypeAdapter[Any]]:
-    """What checks each parameter, and the value returned as the last.
+    """The validators of a function's parameters, followed by that of its return value.
 
-    To take in what a function declares takes longer than many a call.
+    Cached, because analysing a function takes longer than many a call.
     """
     hints = typing.get_type_hints(function)
     names = [*inspect.signature(function).parameters, "return"]
@@ -177,7 +177,7 @@ def adapters(function: Callable[..., object]) -> list[TypeAdapter[Any]]:
 
 
 def _plain(value: object, outside: list[bytes]) -> object:
-    """A value in the terms of msgpack."""
+    """A value in types that msgpack knows."""
     if fields := getattr(value, "__dataclass_fields__", None):  # `fields()` takes ten times as long
         return {name: _apart(getattr(value, name), outside) for name in fields}
     if isinstance(value, enum.Enum):
@@ -192,7 +192,7 @@ def _plain(value: object, outside: list[bytes]) -> object:
 
 
 def _apart(value: object, outside: list[bytes]) -> object:
-    """A field, its bytes left out of the msgpack if they are many."""
+    """A field; if it is `_LARGE` bytes, a placeholder, with the bytes added to `outside`."""
     if not isinstance(value, bytes) or len(value) < _LARGE:
         return value
     outside.append(value)

@@ -1,4 +1,4 @@
-"""The command line.  Thin: each command asks the parts and prints what they say.
+"""The command line.  Thin: each command calls the other packages and prints their results.
 
-Modules here import nothing heavy at the top: `ocrd status` has to be instant.
+Modules here import nothing heavy at the top, because `ocrd status` has to be instant.
 """

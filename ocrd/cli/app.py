@@ -1,4 +1,4 @@
-"""The command line as typer builds it.  Each command's module is imported when it is called for."""
+"""The command line as typer builds it.  The module of a command is imported only when needed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Stable JSON for progra
 
 
 def folder_names(context: typer.Context) -> list[str]:
-    """What `--folder` may be, for the shell that completes it; nothing where that is unknown."""
+    """The names that `--folder` accepts, for completion by the shell; empty if unknown."""
     from ocrd.views.locate import locate
 
     with contextlib.suppress(Exception):  # a shell completes, and shows no errors
@@ -98,7 +98,7 @@ def options(
 ) -> None:
     """Options of every command."""
     del asked
-    if config is not None:  # before the command as good as after it
+    if config is not None:  # `--config` may also stand before the command
         given = {"config": config}
         context.default_map = dict.fromkeys(COMMANDS, given) | {
             "config": {"check": given, "show": given},
@@ -107,7 +107,7 @@ def options(
 
 
 def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
-    """The command line with the commands of these names."""
+    """The command line, with only the commands of these names."""
     app = typer.Typer(
         name="ocrd",
         help="Scans dropped into inbox folders become text, Markdown and searchable PDFs.",
@@ -130,9 +130,9 @@ def run(words: Sequence[str]) -> None:
     """Run the command that the words of the command line ask for.
 
     Raises:
-        OcrdError: It failed.
-        SystemExit: It ended, or was called wrongly.
+        OcrdError: The command failed.
+        SystemExit: The command ended, or was called wrongly.
     """
-    # A command's options take time to prepare: those of the one that is named are enough.
+    # Preparing a command's options takes time, so only those of the command named are prepared.
     named = [words[0]] if words and words[0] in COMMANDS else COMMANDS
     build(named)(list(words))

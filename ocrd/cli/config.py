@@ -1,4 +1,4 @@
-"""`ocrd config`, `engine`, `doctor`, `rights`: what is in force, and is all as it should be?"""
+"""`ocrd config`, `engine`, `doctor`, `rights`: show what is in force, check and repair it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _in_force(loaded: Config) -> Iterator[dict[str, Any]]:
-    """Every key; where the file leaves one out, what stands in for it."""
+    """Every key with its value in force and its origin; defaults from other keys are filled in."""
     from ocrd.config.load import leaves
 
     standing_in: dict[str, Any] = {"ledger.path": str(loaded.ledger)}

@@ -1,7 +1,7 @@
-"""`ocrd retry`, `cancel`, `pause`, `resume`: what people ask of the daemon.
+"""`ocrd retry`, `cancel`, `pause`, `resume`: requests to the daemon.
 
-A member of the daemon's group leaves a request in the spool (`ocrd.requests`), which the daemon
-carries out; where none runs, whoever may write the ledger does it in its place.
+A member of the daemon's group leaves a request in the spool (`ocrd.requests`), and the daemon
+carries it out.  If none runs, the command itself retries or cancels, if it may write the ledger.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def _hold(config: Path | None, verb: str, folder: str | None, *, everything: boo
 
 
 def _request(config: Path | None, request: dict[str, Any], why_not: Callable[[Job], str]) -> None:
-    """Have it done, and say so of each job, or why it is left as it was.
+    """Have a request carried out, and print for each job that it was, or why it was not.
 
     Raises:
-        UsageError: Some number is no job's; what could be done is done.
+        UsageError: There is no job of some number; the others have been dealt with.
     """
     from ocrd.config import load
     from ocrd.daemon import requests

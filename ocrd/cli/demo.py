@@ -1,4 +1,4 @@
-"""`ocrd demo`: the whole way of a file, on sample scans, with the embedded engine."""
+"""`ocrd demo`: the whole way of a file, shown on sample scans with the embedded engine."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def demo(
 
 
 def prepare(root: Path) -> Path:
-    """Make the tree with samples in its inbox; returns the configuration's path.
+    """Create the tree with samples in its inbox, and return the path of its configuration.
 
     Raises:
-        UsageError: There is something else already.
+        UsageError: The folder already holds something else.
     """
     config = root / "config.toml"
     again = config.is_file() and config.read_bytes().startswith(MADE.encode())
@@ -72,7 +72,7 @@ def prepare(root: Path) -> Path:
         raise UsageError(f"{root} holds something else already", hint=hint)
     inbox = root / "inbox" / FOLDER
     inbox.mkdir(parents=True, exist_ok=True)
-    if not again:  # what somebody has changed in it since stays
+    if not again:  # changes made to it since are kept
         # A TOML basic string has JSON's escapes.
         config.write_text(CONFIG.format(root=json.dumps(str(root))), encoding="utf-8")
     typer.echo(f"Sample scans go into {inbox}:")
@@ -85,7 +85,7 @@ def prepare(root: Path) -> Path:
 
 
 def show(root: Path) -> None:
-    """Print where the results lie and how one of them reads."""
+    """Print where the results are, and the beginning of one of them."""
     outbox = root / "outbox" / FOLDER
     for bundle in sorted(outbox.iterdir()):
         typer.echo(f"\n{bundle.relative_to(root)}/")
@@ -107,7 +107,7 @@ def show(root: Path) -> None:
 
 
 def _program() -> str:
-    """How this program is called from here: `ocrd` where the shell finds this one by its name."""
+    """How to call this program from here: `ocrd` if the shell finds it by that name."""
     called = Path(sys.argv[0]).resolve()
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m ocrd"

@@ -1,4 +1,4 @@
-"""`ocrd install`, `uninstall` and `backup`: what is done to the machine, shown first."""
+"""`ocrd install`, `uninstall` and `backup`; steps that change the machine are shown first."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ UNITS = [UNIT.with_name(name) for name in NAMES]
 CONFIG = Path("/etc/ocrd/config.toml")
 PASSWD = Path("/etc/passwd")
 ROOT = Path("/srv/ocrd")
-SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
-OURS = 0o2750  # of the root: nobody but the daemon swaps a whole tree, or the spool, for another
+SHARED = 0o2770  # setgid: files that are dropped or published belong to the group
+OURS = 0o2750  # of the root: only the daemon may replace a whole tree, or the spool
 STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
 DISABLE = ["systemctl", "disable", "--now", "ocrd", "ocrd-web", "ocrd-rights.path"]
 NAME = r"[a-z_][a-z0-9_-]{0,31}"
@@ -53,7 +53,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what wo
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do: told first, done after; `done` when it need not be done again."""
+    """A step of installing or removing: shown first, then taken, unless it is `done` already."""
 
     told: str
     act: Callable[[], None]
@@ -114,7 +114,7 @@ def uninstall(
     user, root = installed_user(unit) or "ocrd", _configured_root(config) or ROOT
     page = _below(prefix, Path("/usr/local", MAN_PAGE))
     steps = [_away(_below(prefix, each)) for each in UNITS]
-    if page.is_symlink():  # another's page is none
+    if page.is_symlink():  # a page that we did not link stays
         steps.append(_away(page))
     if _has_systemd(prefix):
         steps = [
@@ -143,10 +143,10 @@ def backup(
 
 
 def _carried_out(steps: Sequence[Step], verb: str, done: str, *, yes: bool, dry_run: bool) -> bool:
-    """Tell the steps, ask, and take those that are left; False where none was taken.
+    """Show the steps, ask, and take those not done yet; False if none was taken.
 
     Raises:
-        OcrdError: Somebody else than root asks.
+        OcrdError: The user is not root.
     """
     for step in steps:
         typer.echo(f"{done if step.done else 'will'}: {step.told}")
@@ -167,16 +167,16 @@ def _away(path: Path) -> Step:
 
 
 def installed_user(unit: Path) -> str | None:
-    """Whom the unit that is installed already runs as."""
+    """The user that the installed unit runs as; None if there is no unit."""
     lines = _lines(unit)
     return next((line.removeprefix("User=") for line in lines if line.startswith("User=")), None)
 
 
 def agreed_root(given: Path | None, config: Path) -> Path:
-    """The root that unit, folders and configuration are to agree on.
+    """The root for unit, folders and configuration: given, configured, or the default.
 
     Raises:
-        UsageError: It is not absolute, or the configuration that is kept says another.
+        UsageError: It is no path that a unit can have, or the existing configuration has another.
     """
     configured = _configured_root(config)
     root = given or configured or ROOT
@@ -228,7 +228,7 @@ def _has_systemd(prefix: Path) -> bool:
 
 
 def unit_text(user: str, root: Path, name: str = UNIT.name) -> str:
-    """A unit, for this installation's program, user and root."""
+    """The text of a unit, with this installation's program, user and root."""
     text = unit_file(name).read_text(encoding="utf-8")
     called = Path(sys.argv[0]).resolve()
     if called.name == "__main__.py":  # by `python -m ocrd`
@@ -242,14 +242,14 @@ def unit_text(user: str, root: Path, name: str = UNIT.name) -> str:
 
 
 def unit_file(name: str = UNIT.name) -> Path:
-    """A unit as shipped: inside the package, or beside it in a checkout."""
+    """The shipped file of a unit: inside the package, or beside it in a checkout."""
     package = Path(str(resources.files("ocrd")))
     shipped = package / name
     return shipped if shipped.exists() else package.parent / "systemd" / name
 
 
 def _lines(file: Path) -> list[str]:
-    """Its lines, whatever bytes others wrote there; none where there is no such file."""
+    """The lines of a file, whatever bytes it has; empty if there is no such file."""
     return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
 
 
@@ -283,7 +283,7 @@ def _folder(path: Path, mode: int, user: str, prefix: Path) -> Step:
 def _belongs(path: Path, user: str) -> bool:
     try:
         return path.owner() == path.group() == user
-    except KeyError:  # of a user or group without a name
+    except KeyError:  # its user or group has no name
         return False
 
 

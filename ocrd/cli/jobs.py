@@ -1,4 +1,4 @@
-"""`ocrd jobs`, `show`, `search` and `logs`: what happened to files, and what they say."""
+"""`ocrd jobs`, `show`, `search` and `logs`: what happened to files, and which text they have."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ocrd.ledger.search import Hit
     from ocrd.ledger.transitions import Entry
 
-LISTED = 50  # jobs on a terminal, where nobody says how many
+LISTED = 50  # jobs on a terminal, unless --limit is given
 SHOWN = 20  # files of a joined document that are named
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 JobArgument = Annotated[
@@ -80,7 +80,7 @@ def jobs(
 
 
 def known_folders(config: Path | None) -> list[str]:
-    """Folders as configured, and those that only the ledger still knows."""
+    """The configured folders, those of the running daemon, and those known only to the ledger."""
     from ocrd.ledger.readonly import glance
 
     found = locate(config)
@@ -90,10 +90,10 @@ def known_folders(config: Path | None) -> list[str]:
 
 
 def require_folder(name: str, known: Collection[str]) -> None:
-    """Refuse a folder that there is not.
+    """Refuse a folder that does not exist.
 
     Raises:
-        UsageError: It is not one of those known.
+        UsageError: The name is not one of those known.
     """
     if name not in known:
         raise UsageError(
@@ -103,10 +103,10 @@ def require_folder(name: str, known: Collection[str]) -> None:
 
 
 def moment(text: str, now: float | None = None) -> float:
-    """What `--since` means, in seconds since the epoch.
+    """The moment that the text of `--since` means, in seconds since the epoch.
 
     Raises:
-        UsageError: It is no moment.
+        UsageError: The text is not a moment.
     """
     here = datetime.fromtimestamp(time.time() if now is None else now).astimezone()
     ago = re.fullmatch(r"(\d+)\s*([mhdw])", text)
@@ -116,7 +116,7 @@ def moment(text: str, now: float | None = None) -> float:
         if text == "today":
             return here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):  # no moment, or one before or after all that there are
+    except (ValueError, OverflowError):  # not a moment, or one out of range
         raise UsageError(
             f"--since {text}: no moment", hint="Say 30m, 2h, 3d, 1w, today, or 2026-11-29T08:00."
         ) from None
@@ -153,7 +153,7 @@ def show(number: JobArgument, config: ConfigOption = None, as_json: JsonOption =
 
 
 def no_such_job(number: int) -> UsageError:
-    """The error for a number that the ledger does not have."""
+    """The error for a job number that the ledger does not have."""
     return UsageError(f"there is no job {number}", hint="`ocrd jobs` lists the jobs there are.")
 
 
@@ -168,7 +168,7 @@ def _line(job: Job) -> str:
 
 
 def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
-    """What happened to a job, in plain words."""
+    """The lines that tell what happened to a job, in plain words."""
     lines = [f"job {job.id}: {display(job.source)} in {job.folder}", f"state: {job.state}"]
     if job.members:
         lines.append(f"{counted(len(job.members), 'file')}: {_names(job)}")
@@ -191,14 +191,14 @@ def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
 
 
 def _original(job: Job) -> str | None:
-    """Where the original lies; or, of a done job whose archive it has left, where it lay."""
+    """Where the original is; or, if it has been removed from the archive, where it was."""
     if job.place is Place.GONE and job.archived_to:
         return f"no longer in the archive ({job.archived_to})"
     return job.archived_to or job.failed_to
 
 
 def _names(job: Job) -> str:
-    """What a joined document consists of; it has one folder, so the names tell them apart."""
+    """The files of a joined document; all are in one folder, so their names are enough."""
     shown = [display(member.name) for member in job.members[:SHOWN]]
     rest = len(job.members) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")

@@ -1,4 +1,4 @@
-"""`ocrd`: where every command begins, and how errors are told."""
+"""`ocrd`: where every command begins, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from ocrd.errors import ExitCode, OcrdError
 
 STDOUT, STDERR = 1, 2
-FRAMES = 3  # of a fault of our own, the innermost first
+FRAMES = 3  # shown for a bug in ocrd, the innermost first
 
 
 def main() -> None:
     """Run a command; an error goes to stderr with its remedy, and decides the exit code."""
     _open_closed_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a name holds, it can be printed
+    if isinstance(sys.stdout, io.TextIOWrapper):  # any file name can be printed
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(sys.argv[1:])
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """What the caller closed (`>&-`) leads nowhere; else the next file takes its number."""
+    """Open /dev/null for streams that the caller closed (`>&-`): a file would get their number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -51,7 +51,7 @@ def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
 
 
 def _of_the_system(error: OSError) -> tuple[str, str]:
-    """What the system refused, and what helps."""
+    """Message and hint for an error of the operating system."""
     from ocrd.files import display
     from ocrd.oserrors import os_error
     from ocrd.owners import how_to_be_let_in
@@ -65,7 +65,7 @@ def _of_the_system(error: OSError) -> tuple[str, str]:
 
 
 def _of_ours(error: Exception) -> tuple[str, str]:
-    """A fault of the program: one line that tells where, for whoever mends it."""
+    """Message and hint for a bug in ocrd: one line that says where, for those who fix it."""
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)[: -FRAMES - 1 : -1]
@@ -77,7 +77,7 @@ def _of_ours(error: Exception) -> tuple[str, str]:
 
 
 def _run(words: Sequence[str]) -> int:
-    """Building the command line takes longer than `ocrd status` itself, which goes without."""
+    """Run a command; `ocrd status` without building the command line, which would take longer."""
     rest = [word for word in words[1:] if word != "--json"]
     named = rest[:1] in (["--config"], ["-c"]) and len(rest) == 2
     if words[:1] == ["status"] and (named or not rest):

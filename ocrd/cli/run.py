@@ -37,7 +37,7 @@ def run(
 
 
 def _warn_of_the_namesake() -> None:
-    """The package `ocrd` on the index is another project, whose files lie where ours do."""
+    """Warn if the package `ocrd` is installed: another project, whose files overwrite ours."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         importlib.metadata.distribution("ocrd")
         typer.echo(
@@ -52,7 +52,7 @@ def serve(config: Config, *, once: bool) -> ExitCode:
     """Run a daemon to its end.
 
     Raises:
-        OcrdError: It could not start or go on.
+        OcrdError: The daemon could not start or continue.
     """
     import asyncio
 
@@ -75,7 +75,7 @@ def serve(config: Config, *, once: bool) -> ExitCode:
             with Progress() as bar:
                 heard.events.add(bar)
                 code = await daemon.run()
-        if daemon.left_behind:  # a call that hangs in a share would be waited for
+        if daemon.left_behind:  # a normal exit would wait for a call that hangs in a share
             sys.stderr.flush()
             os._exit(code)
         return code
@@ -85,14 +85,14 @@ def serve(config: Config, *, once: bool) -> ExitCode:
 
 
 def share_arenas() -> None:
-    """Let the daemon's threads share a few arenas of memory.  Children keep their own way.
+    """Let the daemon's threads share a few malloc arenas.  Children have their own setting.
 
-    glibc's malloc gives each thread an arena of its own, up to eight for each core, and what is
-    freed in one serves no other (https://man7.org/linux/man-pages/man3/mallopt.3.html).  A daemon
-    whose threads come and go thus grows for days, by fragments, though nothing in it does.
+    glibc's malloc gives each thread an arena of its own, up to eight for each core, and memory
+    freed in one is not used by another (https://man7.org/linux/man-pages/man3/mallopt.3.html).  So
+    a daemon whose threads come and go grows for days by fragmentation, though it holds no more.
 
-    Nothing happens where the operator has said how many (`MALLOC_ARENA_MAX`), or where the C
-    library is none that has arenas.  Threads that run already keep the arenas that they have.
+    Does nothing if the operator has set `MALLOC_ARENA_MAX`, or if the C library has no `mallopt`.
+    Threads that are already running keep their arenas.
     """
     if "MALLOC_ARENA_MAX" not in os.environ:
         with contextlib.suppress(AttributeError):
@@ -100,10 +100,10 @@ def share_arenas() -> None:
 
 
 class Progress:
-    """A bar on a terminal, drawn by what the events tell: files, pages a second, time left.
+    """A progress bar on a terminal, fed by events: files, pages per second, time left.
 
-    The time left is an estimate: pages of files that were opened are known, and files still
-    waiting are taken to have as many pages as those on average.
+    The time left is an estimate: the pages of opened files are known, and waiting files are
+    assumed to have as many pages as those on average.
     """
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Progress:
         self._bars.stop()
 
     def __call__(self, event: Event) -> None:
-        """Draw one event."""
+        """Update the bar for one event."""
         from ocrd.daemon.status import JOB_ENDS, PAGE_EVENTS
 
         self._rates(event)

@@ -1,4 +1,4 @@
-"""`ocrd status`: how it stands, at a glance.  Imports nothing heavy: it has to be instant."""
+"""`ocrd status`: everything at a glance.  Imports nothing heavy, because it has to be instant."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ocrd.views.phrases import about, counted, duration, when
 from ocrd.views.status import FAILURES, gather
 
 WATCH_S = 1.0
-FRESH = "\x1b[H\x1b[J"  # the cursor home, and everything below it blank
+FRESH = "\x1b[H\x1b[J"  # moves the cursor home and clears the screen below it
 
 
 def tell(config: Path | None, *, as_json: bool) -> ExitCode:
-    """Print how it stands; the exit code says whether a daemon runs."""
+    """Print the status; the exit code says whether a daemon is running."""
     facts = gather(locate(config))
     if as_json:
         words.print_json(facts)
@@ -29,7 +29,7 @@ def tell(config: Path | None, *, as_json: bool) -> ExitCode:
 
 
 def watch(config: Path | None, *, as_json: bool) -> None:
-    """Go on telling, once a second: on a screen drawn over, elsewhere one below the other."""
+    """Print the status once a second: in place on a terminal, otherwise one below the other."""
     while True:
         facts = gather(locate(config))
         if as_json:
@@ -41,7 +41,7 @@ def watch(config: Path | None, *, as_json: bool) -> None:
 
 
 def plain(facts: dict[str, Any]) -> list[str]:
-    """How it stands in lines; on a terminal they fit it and have colours."""
+    """The status as lines; on a terminal they fit its width and have colours."""
     lines = [*_head(facts), "", *_folders(facts)]
     for section in (_misplaced(facts), _failures(facts), _latest(facts)):
         lines += ["", *section] if section else []
@@ -73,7 +73,7 @@ def _head(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _folders(facts: dict[str, Any]) -> list[str]:
-    """A row for each folder, then what there is to say of each."""
+    """A table with a row for each folder, then the hours and troubles of each."""
     running = facts["daemon"]["pid"] is not None
     arriving = "settling" if running else "in inbox"
     heads = ["folder", "waiting", "oldest", arriving, "running", "done", "failed"]
@@ -135,7 +135,7 @@ def _latest(facts: dict[str, Any]) -> list[str]:
 
 
 def hours(folder: dict[str, Any], now: float | None = None) -> list[str]:
-    """Until when a folder outside its schedule waits: `20:00`, or `Sat 00:00` on another day."""
+    """A line with the time until which a folder waits by its schedule: `20:00`, or `Sat 00:00`."""
     from datetime import datetime
 
     if folder["waits_until"] is None:
@@ -147,7 +147,7 @@ def hours(folder: dict[str, Any], now: float | None = None) -> list[str]:
 
 
 def troubles(folder: dict[str, Any]) -> list[str]:
-    """What keeps a folder waiting, each with its remedy."""
+    """A line for each thing that keeps a folder waiting, with its remedy."""
     paused, count = folder["paused"], folder["unmarked"]
     wait = "waits" if count == 1 else "wait"
     found = [f"{counted(count, 'file')} {wait} for a done marker"] if count else []

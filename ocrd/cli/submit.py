@@ -1,4 +1,4 @@
-"""`ocrd submit` and `ocrd estimate`: files that are to be read."""
+"""`ocrd submit` and `ocrd estimate`: hand files over, or say how long they would take."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ TYPICAL_S = {
     "tesseract": 3.0,
     "vllm": 0.1,
     "server": 0.1,
-}  # a page, where the ledger knows none yet
-RECORDING_S = 2.0  # within which, settling over, a daemon has recorded a file
+}  # seconds per page, until the ledger has figures
+RECORDING_S = 2.0  # from the end of settling until a daemon has recorded a file
 LOOK_S = 0.1
 WaitOption = Annotated[
     bool, typer.Option("--wait", "-w", help="Wait for the results and say where they lie.")
@@ -100,7 +100,7 @@ def _folder(loaded: Config, name: str | None) -> Folder:
 
 
 def _chosen(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Each file, and the folder below the inbox where its copy goes."""
+    """Each file, and the folder for its copy, relative to the inbox."""
     for path in paths:
         if path.is_dir():
             top = path.resolve()
@@ -112,7 +112,7 @@ def _chosen(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The files below a path that a watcher would take."""
+    """The files below a path that the daemon would not ignore; or the path itself, if a file."""
     if path.is_file():
         yield path
         return
@@ -131,7 +131,7 @@ def _place(file: Path, below: Path, into: Folder, owner: Owner | None) -> Placed
 
 
 def _recorded(loaded: Config, placed: list[Placed], began: float, until: float) -> list[Placed]:
-    """The same with the daemon's jobs, as far as it has recorded them by then."""
+    """The files with the jobs that the daemon records for them until `until` (monotonic clock)."""
     known: dict[tuple[str, str], Job] = {}
     while len(known) < len(placed) and time.monotonic() < until:
         for job in _jobs(loaded, lambda ledger: ledger.jobs(since=began - 1, limit=100_000)):
@@ -143,7 +143,7 @@ def _recorded(loaded: Config, placed: list[Placed], began: float, until: float) 
 
 
 def _ended(loaded: Config, placed: list[Placed]) -> list[Placed]:
-    """The same when no job is under way any more."""
+    """Wait until all jobs have ended; the files with their jobs as they are then."""
     numbers = [each.job.id for each in placed if each.job]
     while any(each.job and each.job.state in ACTIVE for each in placed):
         jobs = _jobs(loaded, lambda ledger: [ledger.job(number) for number in numbers])
@@ -244,11 +244,11 @@ async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Pat
 
 
 def _page_s(config: Config) -> float:
-    """Seconds of wall time a page takes: measured over the last done jobs, or typical."""
+    """Wall time per page in seconds: measured over the latest done jobs, or a typical value."""
     from ocrd.daemon.engines import chosen_kind
 
     done: list[Job] = []
-    with contextlib.suppress(LedgerError, PlaceError):  # none yet, or not ours to read
+    with contextlib.suppress(LedgerError, PlaceError):  # there is none yet, or we may not read it
         done = _jobs(config, lambda known: known.jobs(state=JobState.DONE, limit=200))
     pages, seconds = sum(job.pages or 0 for job in done), _busy_s(done)
     if pages >= 20 and seconds > 0:
@@ -257,7 +257,7 @@ def _page_s(config: Config) -> float:
 
 
 def _busy_s(done: list[Job]) -> float:
-    """Seconds during which any of the jobs was under way; idle nights do not count."""
+    """Seconds during which at least one of the jobs was under way; idle time does not count."""
     total = until = 0.0
     for began, ended in sorted((job.started_at or 0.0, job.finished_at or 0.0) for job in done):
         total += max(0.0, ended - max(began, until))

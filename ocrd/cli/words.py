@@ -1,4 +1,4 @@
-"""How the commands say things: JSON, colours, a table that fits its terminal."""
+"""How the commands print: JSON, colours, tables that fit the terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-NARROW = 80  # columns where nobody says how many
-COLOURS = {  # of states, as terminals number them
+NARROW = 80  # columns, if their number is unknown
+COLOURS = {  # of states, as ANSI codes
     "running": "32",
     "ready": "32",
     "done": "32",
@@ -26,15 +26,15 @@ COLOURS = {  # of states, as terminals number them
 def print_json(facts: dict[str, Any], indent: int | None = 2) -> None:
     """Print facts as JSON in UTF-8.
 
-    A name that is not UTF-8 keeps its odd bytes as lone surrogates, escaped: a program that reads
-    the JSON opens the very file.
+    A name that is not UTF-8 keeps its other bytes as escaped lone surrogates, so that a program
+    that reads the JSON can open the file.
     """
     text = json.dumps(facts, ensure_ascii=False, indent=indent)
     print(re.sub("[\ud800-\udfff]", lambda odd: f"\\u{ord(odd[0]):04x}", text), flush=True)
 
 
 def state_of(state: str) -> str:
-    """A state in its colour, on a terminal that has some."""
+    """A state, coloured if stdout is a terminal with colours."""
     code = COLOURS.get(state)
     coloured = code and on_screen() and "NO_COLOR" not in os.environ
     return f"\x1b[{code}m{state}\x1b[0m" if coloured else state
@@ -46,7 +46,7 @@ def on_screen() -> bool:
 
 
 def width() -> int | None:
-    """Columns to fit; None where nobody reads along, and lines stay whole for `grep`."""
+    """Columns to fit; None if stdout is no terminal, where lines stay whole for `grep`."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
         import shutil
 
@@ -55,12 +55,12 @@ def width() -> int | None:
 
 
 def clipped(text: str, room: int) -> str:
-    """The text in so many columns; what is left out leaves a mark."""
+    """The text, cut to `room` columns; a cut is marked by an ellipsis."""
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
-    """The text on as many lines as the terminal needs."""
+    """The text as lines that fit the terminal."""
     room = width()
     if room is None or len(indent) + len(text) <= room:
         return [indent + text]
@@ -78,13 +78,13 @@ def table(
     right: Sequence[str],
     give: Sequence[str],
 ) -> list[str]:
-    """Lines of a table as wide as the terminal, its heads on top.
+    """The lines of a table that fits the terminal, its heads first.
 
     Args:
         heads: The columns' names.
         rows: The cells as text.
-        right: Names of the columns that are set to the right.
-        give: The columns that are cut where the rest leaves no room, the last of them first.
+        right: The columns that are aligned to the right.
+        give: The columns that are cut if there is too little room, the last of them first.
     """
     cells = [list(heads), *([str(cell) for cell in row] for row in rows)]
     sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -1,8 +1,8 @@
-"""Who asks, and what they may do: tokens for programs, sessions for people, a proxy's word.
+"""Who sends a request, and what they may do: tokens for programs, sessions, logins by a proxy.
 
-An API key needs no protection against forged requests, as no browser sends it by itself.  A session
-cookie and a proxy's login do: a request that changes something must come from a page of ours and
-repeat a secret that only our own pages know.
+An API key needs no protection against forged requests, because no browser sends it by itself.  A
+session cookie and a proxy's login do: a request that changes something must come from one of our
+pages and repeat a secret that only these know.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ocrd.web.store import Role, Store, Token
 COOKIE = "ocrd_session"
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
-STRANGERS_A_MINUTE = 60  # refused requests that one address is told why
+STRANGERS_A_MINUTE = 60  # refusals per address that say why
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEY_HEADERS = ("ocp-apim-subscription-key", "x-api-key", "api-key")
 
 
 class Rate:
-    """So many requests a minute (0: any number) for each who asks; all may come at once.
+    """Limits each client to `per_minute` requests (0: any number), which may all come at once.
 
-    By a clock of seconds that never steps back.
+    `clock` gives seconds and never steps back.
     """
 
-    _MOST = 10_000  # who is remembered; whoever is forgotten may begin anew
+    _MOST = 10_000  # clients that are remembered; one that is forgotten starts afresh
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute = per_minute
@@ -38,10 +38,10 @@ class Rate:
         self._left: dict[str, tuple[float, float]] = {}  # requests left, as of when
 
     def spend(self, who: str) -> None:
-        """Count a request.
+        """Count a request of client `who`.
 
         Raises:
-            RefusedError: There were too many.
+            RefusedError: The client has sent too many.
         """
         if not self._per_minute:
             return
@@ -61,7 +61,7 @@ class Rate:
 
 
 class Gatekeeper:
-    """Tells who a request comes from."""
+    """Finds out who sends a request, and refuses what they may not do."""
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store
@@ -70,7 +70,7 @@ class Gatekeeper:
         self._strangers = Rate(STRANGERS_A_MINUTE)
 
     def known(self, request: Request) -> Token | None:
-        """Who asks, if that is known; a session counts only with its cookie."""
+        """The token of the client, from its secret, its session's cookie or a proxy; or None."""
         if not hasattr(request.state, "token"):
             request.state.token = self._looked_up(request)
         found: Token | None = request.state.token
@@ -86,7 +86,7 @@ class Gatekeeper:
         return self._from_proxy(request)
 
     def _from_proxy(self, request: Request) -> Token | None:
-        """A reverse proxy that has logged somebody in; believed over the unix socket alone."""
+        """The user whom a reverse proxy has logged in; trusted only over the unix socket."""
         header = self._given.user_header
         if not header or self._given.socket is None or request.client is not None:
             return None
@@ -94,12 +94,12 @@ class Gatekeeper:
         return Token(name=f"proxy:{name}", role=Role(self._given.user_role)) if name else None
 
     def require(self, request: Request, role: Role | None, csrf: str | None) -> Token:
-        """Who asks, and may do what `role` may; without a role anybody known.
+        """The token of the client, which must cover `role`; without a role, any token will do.
 
-        `csrf` is the secret that a form repeats; else a header does.
+        `csrf` is the secret that a form repeats; if None, it is read from a header.
 
         Raises:
-            RefusedError: Nobody known, somebody who may not, a forged request, or too many of them.
+            RefusedError: No token, one without the role, too many requests, or a forged one.
         """
         token = self.known(request)
         if token is None:
@@ -119,7 +119,7 @@ class Gatekeeper:
         return token
 
     def stranger(self, request: Request) -> RefusedError:
-        """Nobody is known by what was sent; whoever goes on guessing is told to wait."""
+        """The error for a client without a valid token; one that keeps guessing is told to wait."""
         try:
             self._strangers.spend(request.client.host if request.client else "socket")
         except RefusedError as too_many:
@@ -132,14 +132,14 @@ class Gatekeeper:
         )
 
     def csrf(self, request: Request) -> str:
-        """What a page of ours sends back with every change."""
+        """The secret that a page of ours sends back with every change."""
         return self._store.sign(_bound(request, self.known(request)))
 
     def require_csrf(self, request: Request, sent: str) -> None:
-        """Refuse a change that another site's page has asked for.
+        """Refuse a change that was requested by another site's page.
 
         Raises:
-            RefusedError: It says so, or the secret is missing or somebody else's.
+            RefusedError: Its origin is another site, or the secret is missing or wrong.
         """
         origin = request.headers.get("origin")
         ours = origin is None or origin.partition("://")[2] == request.headers.get("host")
@@ -152,12 +152,12 @@ class Gatekeeper:
 
 
 def _bound(request: Request, token: Token | None) -> str:
-    """To what a page's secret is bound: the session, or who a proxy says is there."""
+    """The text that a page's secret signs: it binds it to the session and to the token's name."""
     return f"csrf:{request.cookies.get(COOKIE, '')}:{token.name if token else ''}"
 
 
 def _presented(request: Request) -> str | None:
-    """The secret of a program, from whichever header its interface uses."""
+    """The secret that a program sent, from whichever header its interface uses."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and secret:
         return secret.strip()
@@ -166,25 +166,25 @@ def _presented(request: Request) -> str | None:
 
 
 def gatekeeper_of(request: Request) -> Gatekeeper:
-    """Who tells where the request comes from."""
+    """The application's gatekeeper."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     return gatekeeper
 
 
 def token_for(request: Request, role: Role | None = None, csrf: str | None = None) -> Token:
-    """Who asks; see `Gatekeeper.require`.
+    """The token of the client; see `Gatekeeper.require`.
 
     Raises:
-        RefusedError: Nobody known, or somebody who may not.
+        RefusedError: As `Gatekeeper.require` raises it.
     """
     return gatekeeper_of(request).require(request, role, csrf)
 
 
 def origin_of(request: Request) -> str:
-    """Under which address the client reached us, a proxy's TLS included; no slash at its end."""
+    """Scheme and host by which the client reached us, a proxy's TLS included; no final slash."""
     return f"{scheme_of(request)}://{request.headers.get('host', '')}"
 
 
 def scheme_of(request: Request) -> str:
-    """`https` where the client's own connection is encrypted, as far as a proxy tells."""
+    """`https` if the client's connection is encrypted, going by a proxy's header if it sets one."""
     return "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme

@@ -1,4 +1,4 @@
-"""Our own interface, `/api/v1`: documents in, jobs looked at, results out."""
+"""Our own interface, `/api/v1`: hand documents over, look at jobs, fetch results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Refusal(BaseModel):
 
 router = APIRouter(
     prefix="/api/v1",
-    dependencies=[Security(HTTPBearer(auto_error=False))],  # for the description: see `token_for`
+    dependencies=[Security(HTTPBearer(auto_error=False))],  # for OpenAPI: see `token_for`
     responses={"default": {"model": Refusal, "description": "Refused"}},
 )
 
@@ -101,7 +101,7 @@ async def ocr(
 
 
 async def _from_json(body: Body) -> None:
-    """A JSON body's documents, each with its name."""
+    """Decode the documents of a JSON body into `body.documents`, each with its name."""
     entries = body.fields.get("files")
     if entries is None:
         entries = [body.fields]
@@ -193,7 +193,11 @@ async def retry(request: Request, number: str) -> dict[str, Any]:
 
 
 async def _asked(request: Request, number: str, verb: str, refusal: str) -> Job:
-    """The job of which this was asked, as it was before."""
+    """Retry or cancel a job (`verb`); returns the job as it was before.
+
+    Raises:
+        RefusedError: The job cannot be retried or cancelled now.
+    """
     desk, token = desk_of(request), token_for(request, Role.OPERATE)
     found = await desk.job(number, token)
     if not await asyncio.to_thread(desk.request, verb, found):

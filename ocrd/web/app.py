@@ -35,15 +35,15 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
-_CACHING = {b"cache-control", b"etag"}  # what says neither is somebody's scan, and kept by nobody
+_CACHING = {b"cache-control", b"etag"}  # a response with neither must not be cached
 
 
 def create_app(config: Config) -> FastAPI:
     """The application for a configuration.
 
     Raises:
-        ConfigError: There is no folder to hand documents to.
-        PlaceError: The process cannot keep its file beside the ledger.
+        ConfigError: No folder is configured that documents could be handed to.
+        PlaceError: The process cannot use its file beside the ledger.
     """
     if not config.folders:
         raise ConfigError(
@@ -87,7 +87,7 @@ def create_app(config: Config) -> FastAPI:
 
 
 def allowed_hosts(config: Config) -> Iterable[str]:
-    """The names under which we may be reached: another site's name would mean DNS rebinding."""
+    """The host names that requests may use; a request for another name may be DNS rebinding."""
     given = config.settings.web
     yield from _LOOPBACK
     yield from given.hosts
@@ -96,7 +96,7 @@ def allowed_hosts(config: Config) -> Iterable[str]:
 
 
 class _Front:
-    """Refuses names other than ours (`*`: none), and keeps a browser from being used against us."""
+    """Refuses requests for other host names (`*`: any may be used), and adds security headers."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
         self._app = app
@@ -129,7 +129,7 @@ class _Front:
         await errors.answer(scope["path"], 400, refused)(scope, receive, sent)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as to a GET of the whole, of which no more is made than its head."""
+        """Answer as to a GET of the whole, which is cancelled once its head has been sent."""
         whole = [(name, value) for name, value in scope["headers"] if name != b"range"]
         with anyio.CancelScope() as asking:
 
@@ -150,6 +150,6 @@ def _name(host: str) -> str:
 
 async def _expiring(desk: Desk) -> None:
     while True:
-        with contextlib.suppress(OcrdError):  # the ledger is locked: the next round does it
+        with contextlib.suppress(OcrdError):  # such as a locked ledger: the next round does it
             await asyncio.to_thread(expire_all, desk, time.time())
         await asyncio.sleep(EXPIRE_EVERY_S)

@@ -23,7 +23,7 @@ from ocrd.web.results import ReadPage, Results, file_response, page_numbers
 from ocrd.web.store import Handed, Role, Token
 
 VERSION = "2024-11-30"
-_KEPT = ("outputContentFormat", "pages")  # what the address of the result repeats
+_KEPT = ("outputContentFormat", "pages")  # parameters that the result's address repeats
 MODELS = ("prebuilt-read", "prebuilt-layout")
 _STATES = {
     JobState.QUEUED: "notStarted",
@@ -48,7 +48,7 @@ async def analyze(request: Request, model: str) -> Response:
                 400, "urlSource is refused: no URL is fetched", hint="Send base64Source."
             )
         document = await body.decoded(body.fields.get("base64Source"))
-        document = document or next(iter(body.documents), None)  # raw bytes are allowed, too
+        document = document or next(iter(body.documents), None)  # raw bytes are also allowed
         if document is None:
             raise RefusedError(400, "base64Source is missing", hint="Send the document as base64.")
         (known,) = await desk.submit([document], folder, token)
@@ -117,10 +117,10 @@ async def delete(request: Request, model: str, number: str) -> None:
 
 
 async def _kept(desk: Desk, number: str, token: Token) -> tuple[Known, Handed | None]:
-    """What has that number and what it was handed over as, unless its client has deleted it.
+    """The job or document with that number, and its record if it came over HTTP.
 
     Raises:
-        MissingError: It has, or there is none for this token.
+        MissingError: Its client has deleted it, or the token may not see it, or there is none.
     """
     known, handed = await desk.traced(number, token)
     if handed is not None and not handed.token:
@@ -136,10 +136,10 @@ def _require_model(model: str) -> None:
 
 
 def _wanted(query: Mapping[str, str], last_page: int) -> set[int] | None:
-    """The pages that are asked for, counted from 1, such as `1-3,5`; None for all.
+    """The requested pages, 1-based, from a list such as `1-3,5`; None for all.
 
     Raises:
-        RefusedError: It is no such list.
+        RefusedError: `pages` is not such a list.
     """
     told = query.get("pages")
     if not told:
@@ -151,7 +151,7 @@ def _wanted(query: Mapping[str, str], last_page: int) -> set[int] | None:
 
 
 def _result(results: Results, model: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """What was read, as the query wants it: which pages, text or Markdown."""
+    """The `analyzeResult` of a job: the pages that the query selects, as text or Markdown."""
     markdown = query.get("outputContentFormat") == "markdown"
     found = results.pages()
     wanted = _wanted(query, len(found))
@@ -175,7 +175,7 @@ def _result(results: Results, model: str, query: Mapping[str, str]) -> dict[str,
 
 def _page(page: ReadPage, text: str, offset: int) -> dict[str, Any]:
     width, height = page.inches
-    known = page.confidence  # of the whole page; models such as DeepSeek's tell none
+    known = page.confidence  # of the whole page; models such as DeepSeek's give none
     sure = {} if known is None else {"confidence": known}
     lines, words, at = [], [], offset
     for line in text.split("\n"):

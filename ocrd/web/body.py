@@ -1,8 +1,8 @@
-"""Request bodies that stream into files of ours: never a document in memory, never twice on disk.
+"""Request bodies that stream into files: never a whole document in memory, never twice on disk.
 
 A document comes raw, as a part of a form, or as base64 in a JSON string.  In every case its bytes
-go, as they arrive, into a draft in the inbox that nobody sees; the rest of the body is small and
-stays in memory.
+go, as they arrive, into a hidden draft in the inbox; the rest of the body is small and stays in
+memory.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from ocrd.web.errors import RefusedError
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-LONG = 4096  # characters of a JSON string from which on it is taken for a document
+LONG = 4096  # a longer JSON string, in bytes, is taken for a document
 SMALL = 1 << 20  # bytes that a body may have besides its documents
 MOST = 200  # documents in one body: each holds a file open
 _FLUSH = 1 << 20
 
 
 class Incoming:
-    """A document on its way in, of at most `limit` bytes: a draft in the folder it will lie in.
+    """A document that is being received, of at most `limit` bytes, as a draft in `folder`.
 
-    That folder exists, on the file system of the inbox.
+    The folder must exist and be on the file system of the inbox.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -55,8 +55,8 @@ class Incoming:
         """Take the next bytes.
 
         Raises:
-            RefusedError: It is larger than it may be.
-            PlaceError: The disk does not take it.
+            RefusedError: The document is larger than allowed.
+            PlaceError: The draft cannot be written.
         """
         self.size += len(chunk)
         if self.size > self._limit:
@@ -66,10 +66,10 @@ class Incoming:
             await asyncio.to_thread(self.draft)
 
     def draft(self) -> Draft:
-        """The draft with all that has come.
+        """The draft, with everything received so far written to it.
 
         Raises:
-            PlaceError: The disk does not take it.
+            PlaceError: The draft cannot be written.
         """
         waiting, self._waiting = self._waiting, bytearray()
         try:
@@ -82,10 +82,10 @@ class Incoming:
         return self._draft
 
     def whole(self) -> None:
-        """See that the disk has all of it, so that its appearing needs no more room.
+        """Sync the whole draft to the disk, so that it needs no more room when it appears.
 
         Raises:
-            PlaceError: The disk does not take it.
+            PlaceError: The draft cannot be written.
         """
         try:
             self.draft().sync()
@@ -93,7 +93,7 @@ class Incoming:
             raise os_error(error, self.folder) from error
 
     def discard(self) -> None:
-        """Leave nothing behind, unless it has appeared."""
+        """Close the draft, which removes it unless it has appeared under its name."""
         if self._draft is not None:
             self._draft.close()
             self._draft = None
@@ -101,23 +101,23 @@ class Incoming:
 
 @dataclass
 class Body:
-    """What a request has brought.
+    """The received body of a request.
 
-    Its fields are a form's (the last of a name), or what the JSON says: there an `Incoming` stands
-    in the place of a document.
+    Its fields are those of a form (the last of each name) or of the JSON, in which an `Incoming`
+    stands for each document.
     """
 
-    folder: Path  # where its documents go: one that exists, on the file system of the inbox
-    limit: int  # bytes that each may have at most
+    folder: Path  # for its documents: it exists, and is on the file system of the inbox
+    limit: int  # most bytes of each document
     fields: dict[str, Any] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)  # a form's, all of a name
+    lists: dict[str, list[str]] = field(default_factory=dict)  # of a form: all values of a name
     documents: list[Incoming] = field(default_factory=list)
 
     def document(self, name: str = "") -> Incoming:
-        """Room for the next one.
+        """Add the next document, to be written.
 
         Raises:
-            RefusedError: There are too many.
+            RefusedError: There are too many documents.
         """
         if len(self.documents) == MOST:
             raise RefusedError(
@@ -129,7 +129,7 @@ class Body:
         return made
 
     async def decoded(self, told: object, name: object = None) -> Incoming | None:
-        """The document of a JSON value: a long string is one already, a short one is made one."""
+        """The document of a JSON value; a short string is decoded, a long one already has been."""
         if isinstance(told, str) and told:
             document = self.document()
             sink = _Base64(document)
@@ -145,11 +145,11 @@ class Body:
 
 @contextlib.asynccontextmanager
 async def received(request: Request, folder: Path, limit: int) -> AsyncIterator[Body]:
-    """The body of a request; what has not appeared by the end is removed.
+    """The body of a request; documents that have not appeared by the end are removed.
 
     Raises:
-        RefusedError: It cannot be taken.
-        PlaceError: The disk does not take it.
+        RefusedError: The body is malformed or too large.
+        PlaceError: A draft cannot be written.
     """
     body = Body(folder, limit)
     try:
@@ -167,10 +167,10 @@ async def received(request: Request, folder: Path, limit: int) -> AsyncIterator[
 
 
 async def small_form(request: Request) -> dict[str, str]:
-    """The fields of a form that takes no document; whoever sends it may be nobody that is known.
+    """The fields of a form without documents; it is limited, because its sender may be unknown.
 
     Raises:
-        RefusedError: It is too large.
+        RefusedError: The form is too large.
     """
     sent = bytearray()
     async for chunk in request.stream():
@@ -182,7 +182,7 @@ async def small_form(request: Request) -> dict[str, str]:
 
 async def _read_raw(request: Request, body: Body) -> None:
     if int(request.headers.get("content-length", "0")) > body.limit:
-        raise too_large(body.limit)  # before a client that asks first sends any of it
+        raise too_large(body.limit)  # before a client that expects 100 Continue sends any of it
     told = _file_name(request.headers.get("content-disposition", ""))
     document = body.document(request.query_params.get("name") or told or "document")
     async for chunk in request.stream():
@@ -192,7 +192,7 @@ async def _read_raw(request: Request, body: Body) -> None:
 
 
 class _Form:
-    """Collects what the push parser tells; data waits here until it is written."""
+    """Collects what the push parser reports; documents' data waits in `pending` to be written."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -272,7 +272,7 @@ async def _read_form(request: Request, options: Mapping[bytes, bytes], body: Bod
             for document, data in form.pending:
                 await document.write(data)
             form.pending.clear()
-    except ValueError as error:  # the parser's own errors are such
+    except ValueError as error:  # the parser's own errors are ValueErrors
         form.whole, why = False, str(error)
     if not form.whole:
         raise RefusedError(400, f"the form cannot be read: {why}", hint="Send multipart/form-data.")
@@ -289,10 +289,10 @@ async def _read_json(request: Request, body: Body) -> None:
 
 
 class JsonReader:
-    """JSON whose long strings are documents in base64: those go to files, the rest is parsed.
+    """A reader of JSON whose long strings are documents in base64: they are streamed to files.
 
-    In what `end` returns an `Incoming` stands in the place of each; short strings in base64 can be
-    made one by `Body.decoded`.  A data URI's head is taken off.
+    In the value that `end` returns, an `Incoming` stands for each; `Body.decoded` can make one of a
+    short string.  The head of a data URI is removed.
     """
 
     def __init__(self, body: Body) -> None:
@@ -310,14 +310,14 @@ class JsonReader:
             at = await (self._outside(chunk, at) if self._string is None else self._in(chunk, at))
 
     def end(self) -> Any:
-        """What the body says.
+        """The parsed body.
 
         Raises:
-            RefusedError: It is no JSON.
+            RefusedError: It is not valid JSON.
         """
         try:
             told = json.loads(self._skeleton)
-            json.dumps(told, ensure_ascii=False).encode()  # half a character is refused, too
+            json.dumps(told, ensure_ascii=False).encode()  # refuses lone surrogates, too
             return self._filled(told)
         except (ValueError, RecursionError) as error:
             raise RefusedError(
@@ -333,9 +333,9 @@ class JsonReader:
         return end
 
     async def _in(self, chunk: bytes, at: int) -> int:
-        """Up to the end of the string, or of the chunk."""
+        """Take the string's part of a chunk; where in the chunk to go on."""
         end = _STRING.match(chunk, at + self._escaped).end()  # type: ignore[union-attr]  # "" fits
-        self._escaped = chunk[end:] == b"\\"  # what it escapes is in the next chunk
+        self._escaped = chunk[end:] == b"\\"  # the character that it escapes is in the next chunk
         if end == len(chunk) or self._escaped:
             await self._string_data(chunk[at:])
             return len(chunk)
@@ -347,7 +347,7 @@ class JsonReader:
         if self._sink is not None:
             await self._sink.write(data)
             return
-        assert self._string is not None  # noqa: S101 - `_in` is called within one alone
+        assert self._string is not None  # noqa: S101 - `_in` is called only within a string
         self._string += data
         if len(self._string) > LONG:
             self._sink = _Base64(self._body.document())
@@ -383,11 +383,11 @@ _NOISE = bytes(range(33)) + b"\\"  # white space, and the backslash of an escape
 
 
 class _Base64:
-    """Decodes what comes, in pieces, into a document."""
+    """Decodes base64 that arrives in pieces, and writes it to a document."""
 
     def __init__(self, document: Incoming) -> None:
         self._document = document
-        self._cut = b""  # an escape of which the end has yet to come
+        self._cut = b""  # an escape whose end may be in the next piece
         self._rest = b""
         self._begun = False
 
@@ -424,7 +424,7 @@ def _decode(text: bytes) -> bytes:
 
 
 def too_large(limit: int) -> RefusedError:
-    """A body is over a limit."""
+    """The error for a body over a limit (in bytes)."""
     return RefusedError(
         413,
         f"the document is larger than {limit // 2**20} MiB",
@@ -433,7 +433,7 @@ def too_large(limit: int) -> RefusedError:
 
 
 def _file_name(disposition: str) -> str | None:
-    """What a `Content-Disposition` calls the file; the exact form (RFC 6266) goes first."""
+    """The file name in a `Content-Disposition`; `filename*` (RFC 6266) takes precedence."""
     if exact := re.search(r"filename\*=utf-8''([^;\s]+)", disposition, re.IGNORECASE):
         return unquote(exact[1])
     plain = parse_options_header(disposition)[1].get(b"filename")

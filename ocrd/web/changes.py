@@ -1,4 +1,4 @@
-"""Word that something in the ledger or in the daemon's snapshot has changed, for all who wait."""
+"""Notices changes in the ledger and in the daemon's snapshot, for all requests that wait."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LOOK_S = 0.05
 
 
 class Changes:
-    """Looks at the files' times, once for all; whoever waits holds no thread.
+    """Watches the files' times for all waiting requests, none of which occupies a thread.
 
-    A commit touches the ledger's WAL.  The daemon replaces its snapshot once a second, which is
-    only a change where it says something else.
+    A commit touches the ledger's WAL.  The daemon replaces its snapshot once a second, which
+    counts as a change only if more than its time differs.
     """
 
     def __init__(self, ledger: Path, spool: Path) -> None:
@@ -33,14 +33,14 @@ class Changes:
         self._spool = spool
         self._files = (ledger, ledger.with_name(ledger.name + "-wal"))
         self._seen = self._look()
-        self._fresh = True  # there was a commit just now: another may bear the very same time
-        self._said: tuple[object, object] = (None, None)  # the snapshot's times; what it says
+        self._fresh = True  # a commit was seen just now: another may have the same time
+        self._said: tuple[object, object] = (None, None)  # the snapshot's times; its content
         self._changed = asyncio.Event()
         self._waiters: set[Waiter] = set()
         self.generation = 0
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Watch the files until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             seen, said = self._look(), self._word()
@@ -55,17 +55,17 @@ class Changes:
                 await self._ask_again([*self._waiters])
 
     async def next(self, timeout_s: float) -> bool:
-        """Wait for the next change; whether one came."""
+        """Wait for the next change; returns whether one came in time."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), timeout_s)
             return True
         return False
 
     async def ask(self, question: Callable[[Ledger], T], otherwise: T) -> T:
-        """Ask the ledger what changes nothing; `otherwise` while no daemon has ever run here.
+        """Ask the ledger a read-only question; `otherwise` is the answer if there is no ledger yet.
 
         Raises:
-            LedgerError, PlaceError: It cannot be read.
+            LedgerError, PlaceError: The ledger cannot be read.
         """
         try:
             return await asyncio.to_thread(read_ledger, self._ledger, question)
@@ -75,13 +75,13 @@ class Changes:
             raise
 
     async def until(self, question: Question[T], timeout_s: float) -> T | None:
-        """Ask now and after each change until there is an answer; None when the time is over.
+        """Ask now and after each commit until the answer is not None; None if time runs out.
 
         Raises:
-            LedgerError, PlaceError: The ledger cannot be read; one that is not there yet can.
+            LedgerError, PlaceError: The ledger exists but cannot be read.
         """
         waiter: Waiter = (question, asyncio.get_running_loop().create_future())
-        self._waiters.add(waiter)  # before asking: a change meanwhile is not missed
+        self._waiters.add(waiter)  # before asking, so that no change is missed meanwhile
         try:
             await self._ask_again([waiter])
             with contextlib.suppress(TimeoutError):
@@ -92,7 +92,7 @@ class Changes:
             self._waiters.discard(waiter)
 
     async def _ask_again(self, waiters: Sequence[Waiter]) -> None:
-        """All questions in one reading of the ledger."""
+        """Ask all questions in one reading of the ledger."""
 
         def answers(ledger: Ledger) -> list[Any]:
             return [question(ledger) for question, _ in waiters]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ocrd.config.schema import WebSettings
 
 MOST_CONNECTIONS = 4096
-_ALIVE = (  # whoever is switched off in the middle of a document is noticed after two minutes
+_ALIVE = (  # a client that is switched off in mid-document is noticed after two minutes
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
@@ -76,10 +76,10 @@ def serve(context: typer.Context, config: ConfigOption = None) -> None:
 
 
 def _listening(given: WebSettings) -> socket.socket:
-    """A socket as configured; a unix socket is for its group alone, as who opens it is believed.
+    """A listening socket as configured; a unix socket, which is trusted, is for its group alone.
 
     Raises:
-        ConfigError: It cannot be had.
+        ConfigError: We cannot listen there.
     """
     place = str(given.socket or f"{given.host}:{given.port}")
     try:
@@ -90,7 +90,7 @@ def _listening(given: WebSettings) -> socket.socket:
                 made.setsockopt(level, option, value)
             return made
         with contextlib.suppress(FileNotFoundError):
-            given.socket.unlink()  # of a process before this one
+            given.socket.unlink()  # left by an earlier process
         made = socket.socket(socket.AF_UNIX)
         before = os.umask(0o117)
         try:

@@ -1,8 +1,7 @@
-"""What HTTP asks of ocrd: documents handed over, jobs looked at, results fetched, requests made.
+"""What all HTTP interfaces do: hand documents over, look at jobs, fetch results, make requests.
 
-Everything goes the ways that the command line goes: a document appears in an inbox as `ocrd submit`
-lets it appear, a job is looked up in the ledger, and the daemon, not this process, carries out what
-is asked.
+Everything works as on the command line: a document appears in an inbox as by `ocrd submit`, a job
+is looked up in the ledger, and the daemon, not this process, carries out requests while it runs.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, opened, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
-RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
+RECORDED_S = 15.0  # by then, a running daemon has recorded a document that was handed over
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 T = TypeVar("T")
 Known = Job | Handed
-"""A job, or a document of which the daemon has made none yet."""
+"""A job, or a document that the daemon has not made a job of yet."""
 
 
 class Desk:
-    """Takes requests of one installation."""
+    """Carries out the requests to one installation."""
 
     def __init__(self, config: Config, store: Store, changes: Changes) -> None:
         self.config = config
@@ -60,21 +59,22 @@ class Desk:
         for folder in config.folders:
             for _, tree in folder.trees():
                 self.disk.know(tree)
-        self._reading = asyncio.Lock()  # held files become documents one by one
+        self._reading = asyncio.Lock()  # held files are handed over one at a time
 
     # --- folders ---
 
     def folders(self, token: Token) -> list[Folder]:
-        """Those that exist for the token."""
+        """The folders that the token may see."""
         return [folder for folder in self.config.folders if token.sees(folder.name)]
 
     def folder(self, token: Token, name: str = "", mode: str = "") -> Folder:
-        """The folder that a request names, by itself or by its mode; else the default one.
+        """The folder that a request selects by name or mode, otherwise the default folder.
 
-        Whoever does not see that has their first: most programs cannot name a folder.
+        A token that may not see the default gets its own first folder: most programs cannot name
+        one.
 
         Raises:
-            RefusedError: There is none, or it is not for this token.
+            RefusedError: There is no such folder for this token.
         """
         seen, usual = self.folders(token), self.config.settings.web.folder
         wanted = name or (usual if not mode and token.sees(usual) else "")
@@ -92,7 +92,7 @@ class Desk:
         return fitting[0]
 
     def received(self, request: Request, folder: Folder) -> AbstractAsyncContextManager[Body]:
-        """The body of a request; its documents stream towards the folder's inbox."""
+        """The body of a request; its documents stream into drafts in the folder's inbox."""
         return received(request, folder.inbox, self.config.settings.web.max_upload_mib * 2**20)
 
     # --- handing over ---
@@ -100,14 +100,14 @@ class Desk:
     async def submit(
         self, documents: Sequence[Incoming], folder: Folder, token: Token
     ) -> list[Known]:
-        """Let received documents appear in the inbox, whole; what became of each so far.
+        """Make received documents appear, complete, in the inbox; what each has become so far.
 
-        None appears where one of them is refused: who sends them again would have the others read
-        twice.
+        If one is refused, none appears: a client that sends them all again would otherwise have the
+        others read twice.
 
         Raises:
-            RefusedError: One is empty.
-            UsageError: The folder leaves files of such a name alone.
+            RefusedError: A document is empty.
+            UsageError: The folder ignores files of such a name.
             PlaceError: The inbox cannot be written.
         """
         for each in documents:
@@ -118,10 +118,10 @@ class Desk:
     async def _hand(
         self, documents: Sequence[Incoming], folder: Folder, token: Token, *, held: bool
     ) -> list[Handed]:
-        """Let documents appear, hidden where they are held.
+        """Make documents appear in the inbox, under a hidden name if they are held.
 
-        All are noted first: one that lies there though its client was refused is read twice, and
-        a hidden one that nobody remembers lies there for ever.
+        All are recorded first: a document left there after its client was refused would be read
+        twice, and a hidden one without a record would stay for ever.
         """
 
         def noted() -> list[Handed]:
@@ -143,7 +143,7 @@ class Desk:
         try:
             with opened_folder(folder.inbox) as here:
                 source, facts = draft.give(noted.source, here), draft.facts()
-                document.discard()  # nobody may seem to write to it any more
+                document.discard()  # so that it no longer seems to be written to
                 if not noted.held:
                     self._mark(folder, source, here)
         except OSError as error:
@@ -156,15 +156,15 @@ class Desk:
             touch(Marker(marker).of(source), here)
 
     async def _recorded(self, handed: Handed) -> Known:
-        """The job that the daemon makes of it, if one runs and does so in time."""
+        """The job that the daemon makes of a document, if it runs and does so in `RECORDED_S`."""
         if snapshot.holder(self.config.spool / snapshot.LOCK) is None:
             return handed
-        with contextlib.suppress(OcrdError):  # it is taken, whatever cannot be asked or noted now
+        with contextlib.suppress(OcrdError):  # it is accepted, even if the ledger cannot be read
             return await self.changes.until(partial(self.became, handed), RECORDED_S) or handed
         return handed
 
     def became(self, handed: Handed, ledger: Ledger) -> Job | None:
-        """The job that a document became, as far as the ledger knows one."""
+        """The job that a document became, or None while the ledger has none."""
         if handed.job is not None and (known := ledger.job(handed.job)) is not None:
             return known
         if handed.held:
@@ -177,7 +177,7 @@ class Desk:
         return job
 
     def _joined(self, handed: Handed, ledger: Ledger) -> Job | None:
-        """The document of several files that it is one of."""
+        """The job of a joined document that contains this file, among the folder's latest 200."""
         folder = self.config.folder(handed.folder)
         if folder is None or folder.join == "none":
             return None
@@ -187,21 +187,21 @@ class Desk:
     # --- files that are kept until they are read ---
 
     async def hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
-        """Keep a received document, hidden in the inbox.
+        """Keep a received document under a hidden name in the inbox, until it is read.
 
         Raises:
-            RefusedError: It is empty.
-            UsageError: The folder leaves files of such a name alone.
+            RefusedError: The document is empty.
+            UsageError: The folder ignores files of such a name.
             PlaceError: The inbox cannot be written.
         """
         _require_sense(document, folder)
         return (await self._hand([document], folder, token, held=True))[0]
 
     async def read(self, name: str, token: Token) -> tuple[Handed, Known]:
-        """Hand a held file over, unless it was before; what became of it so far.
+        """Hand a held file over, unless that has been done; what it has become so far.
 
         Raises:
-            MissingError: There is no such file of this token.
+            MissingError: This token has no such file.
             PlaceError: The inbox cannot be written.
         """
         async with self._reading:
@@ -211,10 +211,10 @@ class Desk:
         return handed, await self._recorded(handed)
 
     def file(self, name: str, token: Token | None) -> Handed:
-        """What is known of an uploaded file; without a token of whoever's it is.
+        """The record of an uploaded file; without a token, of any client's.
 
         Raises:
-            MissingError: There is no such file of this token.
+            MissingError: This token has no such file.
         """
         ticket = re.fullmatch("t([0-9]{1,18})", name)
         found = self.store.handed(int(ticket[1])) if ticket else None
@@ -223,11 +223,11 @@ class Desk:
         return found
 
     async def content(self, file: Handed) -> IO[bytes]:
-        """An uploaded file: it lies in the inbox until it is read, and is filed away then.
+        """Open an uploaded file, in the inbox or, once it has been read, where it was filed.
 
         Raises:
-            MissingError: It is being read, or gone.
-            PlaceError: It cannot be read now.
+            MissingError: The file is being read, or is gone.
+            PlaceError: The file cannot be read now.
         """
         job = await self.changes.until(partial(self.became, file), 0)
         folder = self.folder(Token(name=file.token, role=Role.SUBMIT), file.folder)
@@ -260,7 +260,7 @@ class Desk:
         return self.store.lies(noted, source, held.facts)
 
     def drop(self, file: Handed) -> None:
-        """Delete an uploaded file; what has been made of it stays."""
+        """Delete an uploaded file; a job that it became stays, with its results."""
         folder = self.config.folder(file.folder)
         if not file.held:
             self.store.no_file(file)
@@ -272,18 +272,18 @@ class Desk:
     # --- looking ---
 
     async def find(self, name: str, token: Token) -> Known:
-        """The job of a number, or what is known of a ticket (`t12`), if the token may see it.
+        """The job with a number, or the job or document of a ticket (`t12`).
 
         Raises:
-            MissingError: There is none for it.
+            MissingError: There is none that the token may see.
         """
         return (await self.traced(name, token))[0]
 
     async def traced(self, name: str, token: Token) -> tuple[Known, Handed | None]:
-        """The same, and as what it was handed over; None for what did not come over HTTP.
+        """As `find`, with the document's record in the store; None if it did not come over HTTP.
 
         Raises:
-            MissingError: There is none for it.
+            MissingError: There is none that the token may see.
         """
         found: Known | None = None
         handed: Handed | None = None
@@ -303,7 +303,7 @@ class Desk:
         """A job that the token may see.
 
         Raises:
-            MissingError: There is none for it, or the daemon has not recorded it yet.
+            MissingError: There is none for the token, or the daemon has not recorded it yet.
         """
         found = await self.find(name, token)
         if isinstance(found, Handed):
@@ -314,13 +314,13 @@ class Desk:
         return found
 
     async def ended(self, known: Known, timeout_s: float) -> Job | None:
-        """The job once it has ended; None when it has not by then, or nobody can tell."""
+        """The job once it has ended; None if it has not in time, or the ledger cannot be read."""
 
         def look(ledger: Ledger) -> Job | None:
             job = ledger.job(known.id) if isinstance(known, Job) else self.became(known, ledger)
             return job if job is not None and job.state in ENDED else None
 
-        with contextlib.suppress(OcrdError):  # no word of it may sound as if it were not taken
+        with contextlib.suppress(OcrdError):  # an error would look as if it had been refused
             return await self.changes.until(look, max(timeout_s, 0))
         return None
 
@@ -334,13 +334,14 @@ class Desk:
         latest: int = -1,
         **such: Any,
     ) -> tuple[list[Job], bool]:
-        """Jobs, newest first, as `Ledger.jobs`, and whether there are more; those it may see.
+        """The jobs that the token may see, newest first, and whether there are more.
 
-        Where that is only what it has handed over, `latest` of those are looked at (-1: all).
+        The arguments are those of `Ledger.jobs`.  For a token that may see only the documents it
+        has handed over, filters look at the `latest` of these (-1: all).
         """
         parts: list[dict[str, Any]] = [{}]
         if not token.role.covers(Role.READ):
-            most = latest if any(such.values()) else limit + 1  # which fit, the ledger knows
+            most = latest if any(such.values()) else limit + 1  # only the ledger knows which match
             own = await asyncio.to_thread(self.store.jobs_of, token, most, before_id, after_id)
             parts = [{"among": own}]
         elif token.folders is not None and such.get("folder") is None:
@@ -361,18 +362,18 @@ class Desk:
         return nearest[::-1], len(found) > limit
 
     async def results(self, job: Job) -> Results:
-        """What a job has left in the outbox.
+        """The results of a job in the outbox.
 
         Raises:
-            MissingError: There is nothing, or no more.
+            MissingError: There are none, or they are gone.
         """
         return await asyncio.to_thread(Results.of, job, self.disk)
 
     def original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
-        """The file that holds a page, the page's number in it, and which file that is.
+        """The original file that holds a page, the page's number in it, and its device and inode.
 
         Raises:
-            MissingError: It is not filed, or not there any more.
+            MissingError: There is no such page, or the original is not archived or is gone.
         """
         if job.archived_to is None:
             raise MissingError(
@@ -403,7 +404,7 @@ class Desk:
         )
 
     async def standing(self, token: Token) -> dict[str, Any]:
-        """What `ocrd status --json` prints, as far as the token sees it."""
+        """The facts of `ocrd status --json`, limited to the folders that the token may see."""
         facts = await asyncio.to_thread(lambda: gather(locate(self.config.file)))
         if token.folders is None:
             return facts
@@ -416,12 +417,12 @@ class Desk:
         """Pages that hold all of the words, the best first.
 
         Raises:
-            UsageError: There is no word in it.
+            UsageError: There is no word to search for.
         """
         index = index_of(self.config.ledger)
         found = await asyncio.to_thread(search, index, words, RANKED, token.folders)
         hits: list[dict[str, Any]] = []
-        for start in range(0, len(found), limit):  # until enough are left of jobs that are kept
+        for start in range(0, len(found), limit):  # until there are enough whose jobs still exist
             some = found[start : start + limit]
             numbers = {hit.job for hit in some}
             jobs: dict[int, Job] = await self.changes.ask(partial(_jobs_by_id, numbers), {})
@@ -437,18 +438,18 @@ class Desk:
     # --- asking ---
 
     def request(self, verb: str, job: Job) -> bool:
-        """Have a job retried or cancelled by the daemon; whether it can be.
+        """Have the daemon retry or cancel a job; returns whether it can be.
 
-        Where no daemon runs the ledger keeps it for its next start.
+        If no daemon runs, the request is recorded in the ledger for its next start.
         """
         asked = {"do": verb, "jobs": [job.id]}
         return bool(requests.request(self.config.spool, asked, lambda: self.config)["jobs"])
 
 
 async def _all(under_way: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What comes of each, or the first error once all have ended.
+    """Wait for all; their results, or the first error, raised once all have ended.
 
-    A draft may not be closed while a thread still writes it.
+    A draft must not be closed while a thread is still writing it.
     """
     found: list[T] = []
     for outcome in await asyncio.gather(*under_way, return_exceptions=True):
@@ -459,25 +460,25 @@ async def _all(under_way: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def desk_of(request: Request) -> Desk:
-    """What the request is carried out with."""
+    """The application's desk."""
     desk: Desk = request.app.state.desk
     return desk
 
 
 def name_of(known: Known) -> str:
-    """By what a client asks for it again."""
+    """The number or ticket by which a client asks for a job or document again."""
     return str(known.id) if isinstance(known, Job) else f"t{known.ticket}"
 
 
 def _require_sense(document: Incoming, folder: Folder) -> None:
-    """Refuse what would lie in the inbox unread, so that nobody waits for it."""
+    """Refuse a document that would stay unread in the inbox while its client waits."""
     require_taken(document.name, folder)
     if not document.size:
         raise RefusedError(422, f"{document.name} is empty", hint="Send the document's bytes.")
 
 
 def _free(name: str, folder: Folder, taken: set[str]) -> str:
-    """The first of NAME, NAME (2), … that is neither in the inbox nor taken; it is from now on."""
+    """The first of NAME, NAME (2), … that is neither in the inbox nor in `taken`; adds it there."""
 
     def take(wanted: str) -> str:
         if wanted in taken or os.path.lexists(folder.inbox / wanted):

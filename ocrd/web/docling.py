@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 router = APIRouter(include_in_schema=False)
 
-SYNC_S = 600.0  # so long a synchronous call is held
+SYNC_S = 600.0  # the longest that a synchronous call waits
 _STATUS = {JobState.QUEUED: "pending", JobState.DONE: "success", JobState.FAILED: "failure",
            JobState.CANCELLED: "failure"}  # fmt: skip
 _MADE = ("md", "text")
@@ -120,7 +120,7 @@ async def _submitted(
 
 
 async def _sources(body: Body) -> dict[str, Any]:
-    """Name the documents of a JSON body; the options that matter, from wherever they stand."""
+    """Decode and name the documents of a JSON body; the options used here, of a form or JSON."""
     sources = body.fields.get("sources")
     if not isinstance(sources, list):
         told: dict[str, Any] = {key: body.lists.get(key) for key in _OPTIONS}
@@ -202,10 +202,10 @@ def _formats(options: dict[str, Any]) -> list[Any]:
 
 
 def _require_sense(options: dict[str, Any]) -> None:
-    """Refuse what makes no sense, or cannot be had here, before anything is read.
+    """Refuse options that make no sense, or are not supported, before anything is read.
 
     Raises:
-        RefusedError: It does not.
+        RefusedError: An option is refused.
     """
     _chosen([], options.get("page_range"))
     formats = _formats(options)
@@ -223,7 +223,7 @@ def _zip(answers: list[dict[str, Any]]) -> bytes:
         for number, answer in enumerate(answers, 1):
             told = answer["document"]
             stem = told["filename"].rpartition(".")[0] or f"document-{number}"
-            if answer["errors"]:  # a program that takes the texts takes none for an empty page
+            if answer["errors"]:  # so that no program takes a missing text for an empty one
                 why = json.dumps(answer["errors"], indent=2, ensure_ascii=False)
                 archive.writestr(f"{number}-{stem}.error.json", why)
             for ending, content in (("md", "md_content"), ("txt", "text_content")):
@@ -253,7 +253,7 @@ def _task(task: str, jobs: list[Known]) -> dict[str, Any]:
 
 
 def _task_id(jobs: list[Known], options: dict[str, Any]) -> str:
-    """The jobs' numbers and what was asked of them, so that no restart can forget a task."""
+    """A task's id: the jobs' numbers and the options, so that a restart cannot lose the task."""
     told = base64.urlsafe_b64encode(json.dumps(options).encode()).decode().rstrip("=")
     return ".".join([*map(name_of, jobs), f"o{told}"])
 

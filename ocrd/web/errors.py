@@ -1,4 +1,4 @@
-"""What is refused, and how each interface tells it."""
+"""Errors of requests, and the form in which each interface reports them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ocrd.job import Job, JobError
 
 
 class JSONResponse(responses.JSONResponse):
-    """In ASCII, so that a path whose bytes are no UTF-8 is told as the command line tells it."""
+    """JSON in ASCII, so that a path that is not UTF-8 is escaped as by the command line."""
 
     def render(self, content: Any) -> bytes:
-        """The body."""
+        """The body as compact JSON."""
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
@@ -36,7 +36,7 @@ class RefusedError(OcrdError):
 
 
 class MissingError(RefusedError):
-    """What was asked for is not there, or not for who asks."""
+    """What was asked for does not exist, or the client may not see it."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(404, message, hint=hint)
@@ -76,12 +76,12 @@ _SHAPES: tuple[tuple[str, Shape], ...] = (  # by how the path begins
 
 
 def sentence(error: OcrdError | JobError) -> str:
-    """What happened and what to do, in one line."""
+    """What happened and what to do about it, in one line."""
     return joined(error.message, error.hint)
 
 
 def joined(message: str, hint: str) -> str:
-    """Two sentences as one line; a message may have its full stop or not."""
+    """A message, with or without its full stop, and a hint as one line."""
     return f"{message.rstrip('.')}. {hint}" if hint else message
 
 
@@ -91,9 +91,9 @@ def outcome(job: Job) -> OcrdError | JobError:
 
 
 def install(app: FastAPI, show: Show) -> None:
-    """Have every error of the application answered in the shape of the interface that was asked.
+    """Have every error of the application answered in the form of the interface in use.
 
-    `show` answers a person who looks at a page, and says None where a program asks.
+    `show` makes the answer for a person with a browser, and returns None for a program.
     """
 
     async def told(request: Request, raised: Exception) -> Response:
@@ -108,7 +108,7 @@ def install(app: FastAPI, show: Show) -> None:
 
 
 def answer(path: str, status: int, error: OcrdError) -> JSONResponse:
-    """An error as the interface of the path tells it."""
+    """The response for an error, in the form of the interface that the path belongs to."""
     shape = next(shape for start, shape in _SHAPES if path.startswith(start))
     wait = getattr(error, "retry_after", 0) or (30 if status == 503 else 0)
     headers = {"retry-after": str(wait)} if wait else {}
@@ -118,7 +118,7 @@ def answer(path: str, status: int, error: OcrdError) -> JSONResponse:
 
 
 def _understood(raised: Exception) -> tuple[int, OcrdError]:
-    """An error as a status and something with a remedy."""
+    """The HTTP status for an exception, and an error with a remedy."""
     if isinstance(raised, OcrdError):
         return _status(raised), raised
     if isinstance(raised, HTTPException):

@@ -1,6 +1,6 @@
-"""What came over HTTP goes again after a while: its results, its original, files never read.
+"""Deletes what came over HTTP after a while: results, originals, and files that were never read.
 
-Only what ocrd put there goes: an original is known by its digest, and results that somebody has
+Only what ocrd put there is deleted: an original is known by its digest, and results that have been
 changed since the job ended stay.
 """
 
@@ -21,11 +21,11 @@ from ocrd.web.errors import MissingError
 from ocrd.web.results import Results, inside_first
 
 DAY_S = 86400.0
-HELD_DAYS = 1.0  # an uploaded file that nobody has had read by then
+HELD_DAYS = 1.0  # how long an uploaded file is kept if it is never read
 
 
 def expire_all(desk: Desk, now: float) -> None:
-    """Delete what is older than `keep_days`; nothing of a job that has not ended, nothing if 0."""
+    """Delete held files after `HELD_DAYS`, and ended jobs' files after `keep_days` (0: never)."""
     for held in desk.store.held_before(now - HELD_DAYS * DAY_S):
         with contextlib.suppress(OSError):
             desk.drop(held)
@@ -58,6 +58,6 @@ def _remove_results(results: Results, job: Job) -> None:
     found = [*inside_first(place, disk)] or [(path, False) for path in results.all.values()]
     facts = [disk.lstat(path) for path, _ in found]
     if any(each is None or each.st_mtime > (job.finished_at or 0) + 1 for each in facts):
-        return  # somebody works with it, or it is another job's
+        return  # somebody has changed it, or it is another job's
     for path, is_folder in found:
         (disk.rmdir if is_folder else disk.unlink)(path)

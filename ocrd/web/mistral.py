@@ -46,7 +46,7 @@ _TYPES = {
 _IMAGE = re.compile(r"!\[[^\]]*\]\((?:[^()\s]*/)?([0-9]+-[0-9]+\.\w+)\)")
 _DPI = 200
 _KIND = {"purpose": "ocr", "sample_type": "ocr_input", "source": "upload"}  # of every file
-_ASIDE = re.compile(r"<sub>.*?</sub>\n*", re.DOTALL)  # how a header or footer stands in Markdown
+_ASIDE = re.compile(r"<sub>.*?</sub>\n*", re.DOTALL)  # a header or footer in our Markdown
 _TABLE = re.compile(r"^<table>.*?</table>|(?:^\|[^\n]*\n?)+", re.DOTALL | re.MULTILINE)
 _html = MarkdownIt("commonmark").enable("table")
 
@@ -77,7 +77,7 @@ async def ocr(request: Request) -> JSONResponse:
 
 
 async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
-    """The document that a request names, within it or uploaded before: its size, its job."""
+    """The size and job of a request's document, which it contains or which was uploaded before."""
     told = body.fields.get("document")
     if not isinstance(told, dict):
         raise RefusedError(422, "document is missing", hint='{"document": {"document_url": …}}')
@@ -142,7 +142,7 @@ def _page(
 
 
 def _extract_asides(told: dict[str, Any], blocks: list[dict[str, Any]], asked: Any) -> None:
-    """Headers and footers that are wanted apart go out of the Markdown."""
+    """Move headers and footers out of the Markdown, if the request wants them separately."""
     kinds = [kind for kind in ("header", "footer") if asked.get(f"extract_{kind}")]
     asides = [each for each in blocks if each["type"] in ("header", "footer") and each["content"]]
     for kind in kinds:
@@ -156,9 +156,9 @@ def _extract_asides(told: dict[str, Any], blocks: list[dict[str, Any]], asked: A
 
 
 def _extract_tables(told: dict[str, Any], blocks: list[dict[str, Any]], wanted: str) -> None:
-    """Tables go out of the Markdown, each with a link in its place.
+    """Move tables out of the Markdown, leaving a link in the place of each.
 
-    One whose cells span others cannot be said in Markdown and stays HTML.
+    A table that is HTML in it, because its cells span others, stays HTML.
     """
     tables: list[dict[str, str]] = []
 
@@ -195,10 +195,10 @@ def _picture(results: Results, image: str) -> str | None:
 
 
 def _require_sense(asked: dict[str, Any]) -> None:
-    """Refuse what makes no sense before anything is read.
+    """Refuse fields that make no sense before anything is read.
 
     Raises:
-        RefusedError: It does not.
+        RefusedError: A field is refused.
     """
     _numbers(asked.get("pages"), 0)
     for key in ("image_limit", "image_min_size"):
@@ -209,7 +209,7 @@ def _require_sense(asked: dict[str, Any]) -> None:
 
 
 def _numbers(told: Any, count: int) -> set[int] | None:
-    """The pages that are wanted: a list, or ranges such as `0-2,5`; None for all."""
+    """The 0-based pages that are wanted, from a list or ranges such as `0-2,5`; None for all."""
     if told is None or told == "":
         return None
     try:
@@ -263,7 +263,7 @@ async def file_facts(request: Request, number: str) -> dict[str, Any]:
 async def url(
     request: Request, number: str, expiry: Annotated[int, Query(ge=1, le=8760)] = 24
 ) -> dict[str, str]:
-    """A URL that `document_url` takes and anybody may fetch, for so many hours."""
+    """A URL that `document_url` accepts and that anyone may fetch, for `expiry` hours."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     desk.file(number, token)
     until = int(time.time()) + expiry * 3600
@@ -304,7 +304,7 @@ def _told(file: Handed) -> dict[str, Any]:
 
 
 def _of_signed_url(desk: Desk, told: str) -> str:
-    """The file that one of our own URLs names; no other URL is fetched."""
+    """The ticket of the file that a signed URL of ours names; any other URL is refused."""
     found = re.search(r"/v1/files/(t\d+)/content\?expires=(\d{1,12})&signature=(\w+)$", told)
     signed = found is not None and desk.store.signed(f"file:{found[1]}:{found[2]}", found[3])
     if found is None or not signed or int(found[2]) < time.time():

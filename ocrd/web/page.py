@@ -1,4 +1,4 @@
-"""The page for people: how it stands, a job beside its text, search, and a way to log in."""
+"""The web page for people: status, jobs with pages beside their text, search, and login."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from ocrd.web.store import SESSION_S, Handed, Role, Token
 router = APIRouter(include_in_schema=False)
 
 LISTED, FAILURES = 50, 5
-LOOKED_AT = 1000  # of what a token has handed over, for those that failed: asked at each change
-_BACK = re.compile(r"/(jobs|search)\b[^\\\s]*")  # of ours, and no other site's
+LOOKED_AT = 1000  # latest jobs of a token among which failed ones are sought, at each change
+_BACK = re.compile(r"/(jobs|search)\b[^\\\s]*")  # only our own pages, no other site's
 _templates = Environment(
     loader=PackageLoader("ocrd.web"), autoescape=select_autoescape(), trim_blocks=True
 )
 _markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
-_TAGS = nh3.ALLOWED_TAGS - {"a"}  # what a scan says is never a link to click on
+_TAGS = nh3.ALLOWED_TAGS - {"a"}  # the text of a scan never becomes a link to click on
 _templates.globals["joined"] = joined
 _templates.filters |= {
     "clock": lambda seconds: "-" if seconds is None else clock(seconds),
@@ -46,7 +46,7 @@ _templates.filters |= {
 
 
 def shown(request: Request, status: int, error: OcrdError) -> Response | None:
-    """An error for a person: whoever is not known logs in first; None where a program asks."""
+    """The response for a person with a browser, such as the login page; None for a program."""
     by_browser = "text/html" in request.headers.get("accept", "")
     if not by_browser or request.url.path.startswith("/api/"):
         return None
@@ -71,7 +71,7 @@ def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResp
     return HTMLResponse(_templates.get_template(template).render(told), status, headers)
 
 
-# --- how it stands ---
+# --- status ---
 
 
 @router.get("/")
@@ -93,12 +93,12 @@ async def part(request: Request, name: Literal["now", "jobs"]) -> Response:
 
 
 async def _standing(desk: Desk, token: Token) -> dict[str, Any]:
-    """How it stands, for those who may see it."""
+    """The status, for tokens that may see it; None for others."""
     return {"facts": await desk.standing(token) if token.role.covers(Role.READ) else None}
 
 
 async def _latest(desk: Desk, token: Token) -> dict[str, Any]:
-    """The last jobs that one may see, and the last of them that failed."""
+    """The latest jobs that the token may see, and the latest that failed."""
     failures, _ = await desk.jobs(token, limit=FAILURES, latest=LOOKED_AT, state=JobState.FAILED)
     jobs, _ = await desk.jobs(token, limit=LISTED)
     return {"failures": failures, "jobs": jobs}
@@ -174,7 +174,7 @@ async def job(request: Request, number: str, q: str = "") -> Response:
 
 
 def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
-    """Each page with its blocks as safe HTML, each with its boxes and whether it was looked for."""
+    """Each page with its blocks as safe HTML, with their boxes and whether one of `words` hits."""
     sought = {_folded(word) for word in words.replace('"', " ").split()}
     return [
         {
@@ -195,7 +195,7 @@ def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
 
 
 def _folded(text: str) -> str:
-    """Without case and accents, as the index compares."""
+    """The text without case and accents, as the search index compares it."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in apart if not unicodedata.combining(char))
 
@@ -232,7 +232,7 @@ async def search(request: Request, q: str = "") -> Response:
     return _page(request, 200, "search.html", q=q, hits=hits)
 
 
-# --- who one is ---
+# --- login ---
 
 
 @router.get("/login")
@@ -243,7 +243,7 @@ async def login_page(request: Request, back: str = "") -> Response:
 
 @router.post("/login")
 async def login(request: Request) -> Response:
-    """Open a session for who has a token, and show the page that was asked for."""
+    """Open a session for a person with a token, and show the page that was asked for."""
     gatekeeper, store = gatekeeper_of(request), desk_of(request).store
     form = await small_form(request)
     back = form.get("back", "")

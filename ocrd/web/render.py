@@ -1,4 +1,4 @@
-"""Pictures of pages for the viewer, drawn by confined children as the daemon draws them."""
+"""Pictures of pages for the viewer, drawn by confined children in the same way as for engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WALL_S = 30.0
 
 
 class PageRenderer:
-    """Draws pages; its children start with the first."""
+    """Draws pages in child processes, which start with the first page."""
 
     def __init__(self, config: Config) -> None:
         given = config.settings.pages
@@ -33,23 +33,23 @@ class PageRenderer:
     async def jpeg(self, path: Path, number: int, which: tuple[int, int]) -> bytes:
         """Page `number` (1-based) of a document as a JPEG at most `WIDTH` pixels wide.
 
-        `which` is the device and inode that were found there through no link.
+        `which` is the file's device and inode, found at `path` without following a link.
 
         Raises:
-            OcrdError: It cannot be drawn.
+            OcrdError: The page cannot be drawn.
         """
         return await self._pool.run(draw, path, number, which, self._wanted, readable=(path,))
 
     def stop(self) -> None:
-        """End the children."""
+        """End the child processes."""
         self._pool.stop()
 
 
 def draw(path: Path, number: int, which: tuple[int, int], wanted: Rendering) -> bytes:
-    """What a child does; see `PageRenderer.jpeg`.
+    """Draw a page, in a child; see `PageRenderer.jpeg`.
 
-    It may read one file alone, the one that lay there when it was confined: if that is the one that
-    is meant, no link planted since leads to another.
+    The child may read only the file that was at `path` when it was confined: if that is the file
+    meant, no link planted since can lead to another.
     """
     from ocrd.tone import pillow
 

@@ -1,4 +1,4 @@
-"""What a finished job has left in the outbox, found by name and read through no link."""
+"""The results of a finished job in the outbox, found by name and never read through a link."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ MEDIA = {
     "hocr": "text/html; charset=utf-8",
     "zip": "application/zip",
 }
-BOXES = "image/jpeg"  # of one image; else a PDF
-_CALLED = {"markdown": "md", "text": "txt"}  # what an output is called here, if otherwise
+BOXES = "image/jpeg"  # for a single image; otherwise a PDF
+_CALLED = {"markdown": "md", "text": "txt"}  # outputs that have another name here
 _ENDED = [(end, output) for output, ends in SUFFIXES.items() for end in ends if end != FIGURES]
-_ENDINGS = {  # what a name ends with tells its kind; the longer come first
+_ENDINGS = {  # the kind of a file by the ending of its name; longer endings come first
     end: _CALLED.get(output, output)
     for end, output in sorted(_ENDED, key=lambda each: len(each[0]), reverse=True)
 }
 _CHUNK = 1 << 18
-_WRITTEN = ("md", "txt")  # made of the pages where no file was kept: a pile has one a document
+_WRITTEN = ("md", "txt")  # made from the pages if missing: a pile has one for each document
 _LETTER = (8.5, 11.0)  # inches
 
 
@@ -61,29 +61,29 @@ _Text = Annotated[str, AfterValidator(lambda text: text.encode(errors="replace")
 
 
 class _Told(BaseModel):
-    """A part of a sidecar, as far as it is told on; docs/scan.schema.json has all of it."""
+    """A part of a sidecar, with the fields passed on; docs/scan.schema.json has all of them."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class Block(_Told):
-    """What was read in one place; `boxes` are fractions of the page."""
+    """A block of text; `boxes` are fractions of the page."""
 
     label: str
-    text: _Text = ""  # half of a character is a question mark
+    text: _Text = ""  # with a question mark for each lone surrogate
     boxes: list[tuple[float, float, float, float]] = []
     image: str = ""
 
 
 class CameFrom(_Told):
-    """Which page of which file a page is; a file's name may be no text."""
+    """The file, and the number in it, that a page came from; `file` may not be a string."""
 
     file: Any
     page: int
 
 
 class ReadPage(_Told):
-    """A page as every interface tells of it: its object in the sidecar, its text in scan.md."""
+    """A page as all interfaces report it: its object in the sidecar, and its text in scan.md."""
 
     number: PositiveInt
     blocks: list[Block] | None = None
@@ -97,12 +97,12 @@ class ReadPage(_Told):
 
     @property
     def inches(self) -> tuple[float, float]:
-        """Width and height as it is seen; those of a letter where nobody knows."""
+        """Width and height of the upright page in inches; those of US Letter if unknown."""
         return self.size_in or _LETTER
 
     @property
     def plain(self) -> str:
-        """Its text without marks; what Markdown there is where no blocks were kept."""
+        """The text of its blocks; if no blocks were kept, its Markdown."""
         if self.blocks is None:
             return self.markdown
         return "\n".join(block.text for block in self.blocks if block.text)
@@ -125,14 +125,14 @@ _SIDECAR = TypeAdapter[_Document | _Pile](_Document | _Pile)
 
 @dataclass(frozen=True)
 class Results:
-    """A bundle, or the files that lie side by side.
+    """The files of a bundle, or those that lie side by side in the outbox.
 
-    The disk opens them beneath their tree: whoever may write in an outbox could else have another
-    file read by planting a link.
+    The disk opens them beneath their tree: otherwise a user who may write in an outbox could have
+    another file read by planting a link.
     """
 
-    stem: str  # what the files are called without their endings
-    all: dict[str, Path]  # by its name in an archive
+    stem: str  # the files' name without their endings
+    all: dict[str, Path]  # each file by its name in the zip
     disk: Disk
 
     @classmethod
@@ -140,7 +140,7 @@ class Results:
         """The results of a job, in one of the trees that `disk` knows.
 
         Raises:
-            MissingError: It is not done, or made none, or somebody took them away.
+            MissingError: The job is not done or made no results, or they have been removed.
         """
         if job.state is not JobState.DONE:
             raise MissingError(
@@ -171,7 +171,7 @@ class Results:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """By format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`."""
+        """The files by format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`."""
         files: dict[str, Path] = {}
         for name, path in self.all.items():
             if "/" not in name and (kind := _kind(name)) is not None:
@@ -179,10 +179,10 @@ class Results:
         return files
 
     def open(self, kind: str) -> IO[bytes]:
-        """One of the files.
+        """Open one of the files.
 
         Raises:
-            MissingError: The folder's `outputs` does not make it.
+            MissingError: There is none of this kind: the folder's `outputs` does not include it.
         """
         if kind not in self.files:
             made = ", ".join(sorted(self.files)) or "none"
@@ -193,7 +193,7 @@ class Results:
         return opened(self.files[kind], self.disk)
 
     def text(self, kind: str) -> str:
-        """One of the files as text; `txt` is made of the blocks where it was not kept."""
+        """One of the files as text; a missing `txt` or `md` is made from the pages."""
         if kind in _WRITTEN and kind not in self.files and "json" in self.files:
             texts = [page.plain if kind == "txt" else page.markdown for page in self.pages()]
             if kind == "txt" or any(texts):
@@ -202,16 +202,16 @@ class Results:
             return file.read().decode("utf-8", "replace")
 
     def pages(self) -> list[ReadPage]:
-        """Each page as the sidecar tells of it; without one a single page that has all the text.
+        """The pages from the sidecar; if there is none, a single page with all the Markdown.
 
-        Those of a pile's documents bear their numbers in the pile.
+        The pages of a pile's documents have their numbers in the pile.
         """
         markdown = self.text("md") if "md" in self.files else ""
         if "json" not in self.files:
             return [ReadPage(number=1, markdown=markdown)]
         try:
             sidecar = _SIDECAR.validate_python(json.loads(self.text("json")))
-        except (ValueError, RecursionError) as error:  # pydantic's own errors are such
+        except (ValueError, RecursionError) as error:  # pydantic's own errors are ValueErrors
             raise MissingError(
                 f"{display(self.files['json'])} is not as ocrd wrote it",
                 hint="Somebody has changed it; drop the document again.",
@@ -236,11 +236,11 @@ class Results:
 
 
 def opened(path: Path, disk: Disk) -> IO[bytes]:
-    """A regular file in one of the folders' trees.
+    """Open a file in one of the folders' trees.
 
     Raises:
-        MissingError: It is gone, or a link lies there now, or it lies elsewhere.
-        PlaceError: It cannot be read now.
+        MissingError: The file is gone or now a link, or the path is outside of the trees.
+        PlaceError: The file cannot be read now.
     """
     require_tree(path, disk)
     try:
@@ -254,10 +254,10 @@ def opened(path: Path, disk: Disk) -> IO[bytes]:
 
 
 def page_numbers(told: str, last_page: int) -> set[int]:
-    """Which pages a list of numbers and ranges names, such as `0-2,5`; none after the last.
+    """The page numbers in a list of numbers and ranges such as `0-2,5`, up to `last_page`.
 
     Raises:
-        ValueError: It is no such list.
+        ValueError: The text is not such a list.
     """
     found: set[int] = set()
     for part in told.split(","):
@@ -270,7 +270,7 @@ def page_numbers(told: str, last_page: int) -> set[int]:
 
 
 async def file_response(results: Results, kind: str) -> Response:
-    """A result as a download: a file in ranges, too, what is made of several as it is sent."""
+    """A result as a download: a file (also in ranges), or a zip that is made as it is sent."""
     media = MEDIA.get(kind, "application/pdf")
     if kind == "zip":
         return StreamingResponse(
@@ -285,11 +285,11 @@ async def file_response(results: Results, kind: str) -> Response:
 
 
 class OpenFileResponse(FileResponse):
-    """A file that was opened beneath its tree, whole or in ranges; it is closed at the end."""
+    """Sends a file that was opened beneath its tree, whole or in ranges, and closes it."""
 
     def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
         self._file = file
-        own = file.fileno()  # by its name a link could lie there by now
+        own = file.fileno()  # at its name there may be a link by now
         super().__init__(
             f"/proc/self/fd/{own}",
             media_type=media_type,
@@ -298,13 +298,13 @@ class OpenFileResponse(FileResponse):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what was asked for."""
+        """Send the requested part of the file."""
         with self._file:
             await super().__call__(scope, receive, send)
 
 
 def saved(name: str) -> dict[str, str]:
-    """A browser saves it under this name, shows nothing of it, and keeps no copy."""
+    """Headers that make a browser save a file under this name, not show it, and not cache it."""
     plain = re.sub(r'[^ -~]|["\\]', "_", name)
     exact = quote(name, errors="replace")
     return {
@@ -314,7 +314,7 @@ def saved(name: str) -> dict[str, str]:
 
 
 def _zipped(results: Results) -> Iterator[bytes]:
-    """An archive of all files, made as it is sent."""
+    """A zip of all files, made as it is sent."""
     sink = _Sink()
     with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_DEFLATED) as archive:
         for name, path in results.all.items():
@@ -330,7 +330,7 @@ def _zipped(results: Results) -> Iterator[bytes]:
 
 
 class _Sink:
-    """What a ZipFile writes to when nobody can seek."""
+    """A target for ZipFile, without seeking, from which the bytes can be taken as they come."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -340,10 +340,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: ZipFile calls it, but nothing is buffered elsewhere."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to close."""
 
     def taken(self) -> bytes:
         parts, self._parts = self._parts, []
@@ -359,10 +359,10 @@ def _without_ending(name: str) -> str:
 
 
 def require_tree(path: Path, disk: Disk) -> None:
-    """What lies outside of the folders' trees is not looked at: who may write there is unknown.
+    """Refuse a path outside of the folders' trees: who may write there is unknown.
 
     Raises:
-        MissingError: It does.
+        MissingError: The path is outside, or contains `..`.
     """
     if disk.tree_of(path) is None or ".." in path.parts:
         raise MissingError(
@@ -372,7 +372,7 @@ def require_tree(path: Path, disk: Disk) -> None:
 
 
 def inside_first(place: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
-    """A folder with all that is in it, and of each whether it is a folder; nothing for none."""
+    """All paths in a folder, then the folder, each with whether it is one; none if no folder."""
     facts = disk.lstat(place)
     if facts is not None and stat.S_ISDIR(facts.st_mode):
         for name, is_folder in disk.entries(place):
@@ -381,7 +381,7 @@ def inside_first(place: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
 
 
 def _below(place: Path, disk: Disk) -> dict[str, Path]:
-    """The regular files below a folder, each by its name there."""
+    """The regular files below a folder, by their paths relative to it."""
     files = (path for path, is_folder in inside_first(place, disk) if not is_folder)
     return {str(path.relative_to(place)): path for path in files if _is_file(path, disk)}
 

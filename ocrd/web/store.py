@@ -1,7 +1,7 @@
-"""What the web process remembers: tokens, sessions, and what came in over HTTP.
+"""What the web process stores: tokens, sessions, and the documents that came over HTTP.
 
-A small SQLite file of its own beside the ledger.  Secrets are kept as digests: whoever reads the
-file cannot log in with what stands in it.
+A small SQLite file of its own beside the ledger.  Secrets of tokens and sessions are stored as
+digests, so that nobody who reads the file can log in with them.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT;
 
 
 def store_path(ledger: Path) -> Path:
-    """Where the file lies: beside the ledger."""
+    """The path of the file, beside the ledger."""
     return ledger.with_name(WEB)
 
 
 class Role(enum.StrEnum):
     """What the bearer of a token may do."""
 
-    SUBMIT = "submit"  # hand documents over and fetch the results of those
+    SUBMIT = "submit"  # hand documents over and fetch their results
     READ = "read"  # see all jobs of its folders and their results
     OPERATE = "operate"  # both, and retry and cancel
 
@@ -61,41 +61,41 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """Who may do what, in which folders (None: all)."""
+    """A client with its role and the folders in which it has it (None: all)."""
 
     name: str
     role: Role
     folders: frozenset[str] | None = None
 
     def sees(self, folder: str) -> bool:
-        """Whether jobs of the folder exist for it."""
+        """Whether the token may see the folder and its jobs."""
         return self.folders is None or folder in self.folders
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handed:
-    """A document that came over HTTP and lies, or lay, in an inbox."""
+    """The record of a document that came over HTTP and is, or was, in an inbox."""
 
     ticket: int  # its number here; known before the daemon has recorded a job
     folder: str
-    source: str  # path below its inbox; hidden while a client has yet to ask for it to be read
+    source: str  # path below its inbox; a hidden name while it is held
     facts: FileFacts
-    token: str  # who brought it
-    at: float  # when; seconds since the epoch
+    token: str  # name of the token that it came with; empty once deleted by its client
+    at: float  # when it came; seconds since the epoch
     name: str | None = None  # the client's, if it was uploaded as a file (Mistral's `/v1/files`)
-    job: int | None = None  # that it became, once that is known
+    job: int | None = None  # the job that it became, once known
 
     @property
     def held(self) -> bool:
-        """Whether nobody has asked for it to be read."""
+        """Whether it is kept hidden, because no client has asked for it to be read."""
         return self.source.startswith(".")
 
 
 class Store:
-    """The file.  Several threads may call; each statement is a transaction.
+    """The SQLite file.  Several threads may use it; each statement is a transaction.
 
     Raises:
-        PlaceError: It cannot be used there; of every method.
+        PlaceError: The file cannot be used; also raised by every method.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,16 +117,16 @@ class Store:
         self._key = bytes(self._run("SELECT key FROM secret")[0][0])
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._db.close()
 
     # --- tokens, and sessions of people who logged in with one ---
 
     def add_token(self, name: str, role: Role, folders: frozenset[str] | None) -> str:
-        """Make a token; its secret, which is told this once.
+        """Create a token, and return its secret, which cannot be read again.
 
         Raises:
-            UsageError: There is one of that name.
+            UsageError: There is already a token of that name.
         """
         secret = "ocrd_" + secrets.token_urlsafe(32)
         named = None if folders is None else json.dumps(sorted(folders))
@@ -140,22 +140,22 @@ class Store:
         return secret
 
     def remove_token(self, name: str) -> bool:
-        """Forget a token and the sessions that were opened with it; whether there was one."""
+        """Delete a token and the sessions opened with it; returns whether it existed."""
         self._run("DELETE FROM sessions WHERE token = ?", name)
         return bool(self._run("DELETE FROM tokens WHERE name = ? RETURNING 1", name))
 
     def tokens(self) -> list[Token]:
-        """All of them, by name."""
+        """All tokens, ordered by name."""
         rows = self._run("SELECT name, role, folders FROM tokens ORDER BY name")
         return [_token(row) for row in rows]
 
     def bearer(self, secret: str) -> Token | None:
-        """The token with that secret."""
+        """The token with that secret, or None."""
         rows = self._run("SELECT name, role, folders FROM tokens WHERE digest = ?", _digest(secret))
         return _token(rows[0]) if rows else None
 
     def open_session(self, token: Token) -> str:
-        """A session's secret, for a cookie."""
+        """Open a session, and return its secret, for a cookie."""
         secret, now = secrets.token_urlsafe(32), time.time()
         self._run("DELETE FROM sessions WHERE expires_at < ?", now)
         row = (_digest(secret), token.name, now + SESSION_S)
@@ -163,7 +163,7 @@ class Store:
         return secret
 
     def session(self, secret: str) -> Token | None:
-        """Whose session it is; None when it has ended."""
+        """The token of a session; None if there is none or it has ended."""
         rows = self._run(
             "SELECT name, role, folders FROM sessions JOIN tokens ON tokens.name = sessions.token"
             " WHERE sessions.digest = ? AND expires_at > ?",
@@ -173,7 +173,7 @@ class Store:
         return _token(rows[0]) if rows else None
 
     def close_session(self, secret: str) -> None:
-        """Log out."""
+        """End a session."""
         self._run("DELETE FROM sessions WHERE digest = ?", _digest(secret))
 
     # --- what came in over HTTP ---
@@ -181,7 +181,7 @@ class Store:
     def hand(
         self, folder: str, documents: Sequence[tuple[str, FileFacts, str | None]], token: Token
     ) -> list[Handed]:
-        """Note documents that are about to lie in an inbox, all or none: source, facts, name."""
+        """Record documents (source, facts, name) about to appear in an inbox, all or none."""
         told = [
             (name, at, facts.size, facts.mtime_ns, facts.inode) for at, facts, name in documents
         ]
@@ -193,7 +193,7 @@ class Store:
         return [_handed(row) for row in sorted(rows)]
 
     def lies(self, handed: Handed, source: str, facts: FileFacts) -> Handed:
-        """Note where a document lies, or is about to, if that is not what was noted."""
+        """Record where a document is, or is about to be, if the record says otherwise."""
         if (source, facts) == (handed.source, handed.facts):
             return handed
         rows = self._run(
@@ -204,22 +204,22 @@ class Store:
         return _handed(rows[0]) if rows else handed
 
     def handed(self, ticket: int) -> Handed | None:
-        """What was noted under a ticket."""
+        """The record of a ticket, or None."""
         rows = self._run("SELECT * FROM handed WHERE ticket = ?", ticket)
         return _handed(rows[0]) if rows else None
 
     def handed_before(self, moment: float) -> list[Handed]:
-        """What came in before a moment, the oldest 1,000 first."""
+        """The oldest 1,000 documents that came before a moment, oldest first."""
         query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT 1000"
         return [_handed(row) for row in self._run(query, moment)]
 
     def held_before(self, moment: float) -> list[Handed]:
-        """What came before a moment and nobody has asked for."""
+        """Held documents that came before a moment."""
         query = "SELECT * FROM handed WHERE at < ? AND source LIKE '.%'"
         return [_handed(row) for row in self._run(query, moment)]
 
     def files(self, token: Token, search: str, most: int, skip: int) -> tuple[list[Handed], int]:
-        """A token's files, newest first, so many after so many; and how many there are in all."""
+        """A token's files, newest first, `most` of them after `skip`; and how many match in all."""
         such = "FROM handed WHERE token = ? AND name IS NOT NULL AND instr(lower(name), lower(?))"
         some = (token.name, search, most, skip)
         rows = self._run(f"SELECT * {such} ORDER BY ticket DESC LIMIT ? OFFSET ?", *some)
@@ -227,7 +227,7 @@ class Store:
         return [_handed(row) for row in rows], total
 
     def became(self, ticket: int, job: int) -> None:
-        """The daemon has made this job of it."""
+        """Record the job that the daemon has made of a document."""
         self._run("UPDATE OR IGNORE handed SET job = ? WHERE ticket = ?", job, ticket)
 
     def brought(self, job: int) -> Handed | None:
@@ -238,7 +238,7 @@ class Store:
     def jobs_of(
         self, token: Token, most: int, before_id: int | None, after_id: int | None
     ) -> list[int]:
-        """Jobs that came from a token, so many (-1: all), as `Ledger.jobs` counts them."""
+        """The ids of up to `most` (-1: all) jobs from a token, selected as by `Ledger.jobs`."""
         order = "job DESC" if after_id is None else "job"
         query = (
             "SELECT job FROM handed WHERE token = ? AND job < ? AND job > ? "  # noqa: S608 - ours
@@ -248,15 +248,15 @@ class Store:
         return [int(row[0]) for row in self._run(query, token.name, *ends, most)]
 
     def disown(self, handed: Handed) -> None:
-        """It, and the job that it became, is nobody's from now on."""
+        """Detach a document, and the job that it became, from its token."""
         self._run("UPDATE handed SET token = '' WHERE ticket = ?", handed.ticket)
 
     def forget(self, handed: Handed) -> None:
-        """Nothing of it is kept any more."""
+        """Delete the record of a document."""
         self._run("DELETE FROM handed WHERE ticket = ?", handed.ticket)
 
     def no_file(self, handed: Handed) -> None:
-        """It is no client's file any more, but what has become of it."""
+        """Remove a document from its client's files; its record and its job stay."""
         self._run("UPDATE handed SET name = NULL WHERE ticket = ?", handed.ticket)
 
     # --- signatures ---
@@ -273,7 +273,7 @@ class Store:
         )
 
     def _run(self, statement: str, *values: object) -> list[Any]:
-        """One caller at a time; what SQLite refuses is told with a remedy."""
+        """Run a statement, one caller at a time; errors of SQLite become errors with a remedy."""
         with self._lock:
             try:
                 return self._db.execute(statement, values).fetchall()
