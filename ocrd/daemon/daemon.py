@@ -41,21 +41,21 @@ from ocrd.worker.calls import LEDGER
 
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
 ENGINE_STOPS_S = 30.0
-START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
-LAST_S = 20.0  # from the second signal to stop to the end, come what may
+START_S = 120.0  # the longest wait between two reports of progress while the engine starts
+LAST_S = 20.0  # after the second signal to stop, the process ends at the latest
 LOOK_S = 0.2
-STUCK_S = 15.0  # everything left has been waiting for a place for so long
+STUCK_S = 15.0  # `--once` gives up when everything left has waited for a place for so long
 PLACE = "the configuration and its trees"
 HELD = "the ledger and the lock"
-HOLD_S = 1.0  # between two looks at whether they are ours
+HOLD_S = 1.0  # between two checks that both are still ours
 
 
 class Daemon:
-    """A configuration, running.
+    """Runs the daemon with a configuration.
 
-    With `once` it works off what lies in the inboxes now, then ends.  The listeners are handed,
-    once a second, what is known of it.  `left_behind` tells at the end whether calls that hang were
-    left behind: the process ought to end without waiting for anything.
+    With `once` it works off what is in the inboxes now, then ends.  The listeners are given the
+    daemon's status once a second.  At the end, `left_behind` says whether calls that hang were left
+    behind: the process should then exit without waiting for anything.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class Daemon:
         """Start, serve, stop.
 
         Returns:
-            What the process should tell its caller.
+            The exit code for the process.
 
         Raises:
-            OcrdError: It could not start, or cannot go on as configured.
+            OcrdError: It could not start, or cannot continue as configured.
         """
         self._last = threading.Timer(LAST_S, os._exit, [ExitCode.FAILED])
         self._last.daemon = True
@@ -121,7 +121,7 @@ class Daemon:
             self._last.cancel()
 
     def stop(self, *, interrupted: bool = False) -> None:
-        """Drain and end; when said again, without waiting for what is under way."""
+        """Drain and end; a second call ends without waiting for what is under way."""
         self._interrupted = self._interrupted or interrupted
         if self._stop.is_set() and not self._hurry.is_set():
             self._hurry.set()
@@ -177,7 +177,7 @@ class Daemon:
         return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
 
     def _parts(self, orphans: list[Orphan]) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        """What runs side by side as long as the daemon does."""
+        """The parts that run concurrently as long as the daemon does, by name."""
         scheduler, parts = self._scheduler, self._scheduler.parts
         status = Status(
             lambda: self.config,
@@ -204,7 +204,7 @@ class Daemon:
         }
 
     async def _hold(self, house: House) -> None:
-        """End when ledger or lock are not ours any more: another daemon may have them.
+        """End the daemon when its ledger or lock is no longer its own: another may have it.
 
         Raises:
             LedgerError: One was deleted or replaced.
@@ -236,7 +236,7 @@ class Daemon:
             ending.result()
 
     async def _unless(self, told: asyncio.Event, work: Awaitable[object]) -> None:
-        """Wait for it, or for somebody to say (again) that the daemon is to end."""
+        """Wait until `work` is done, or until `told`: a first or second request to end."""
         task, over = asyncio.ensure_future(work), asyncio.create_task(told.wait())
         await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
@@ -250,7 +250,7 @@ class Daemon:
     async def _bring_up(self) -> None:
         """Start the engine; files are recorded meanwhile, and wait."""
         engine = self._scheduler.parts.engine
-        # Other machines may be off for a night; an engine of our own that does not start stays so.
+        # Other machines may be off for a night; our own engine will not start later either.
         last = repeat(ENGINE_RETRY_S[-1]) if engine.kind == "server" else (None,)
         for delay in chain(ENGINE_RETRY_S, last):
             try:
@@ -277,7 +277,7 @@ class Daemon:
     # --- the configuration ---
 
     async def _look_after(self, orphans: list[Orphan]) -> None:
-        """Take up and drop implicit folders as they come and go, and what waits for a folder."""
+        """Follow implicit folders as they come and go; retry the orphans that wait for a folder."""
         while True:
             await asyncio.sleep(self.config.settings.watch.rescan_s)
             try:
@@ -287,19 +287,19 @@ class Daemon:
             orphans = await take_in(self._scheduler, orphans, self._troubles, again=True)
 
     async def _renew(self, *, fresh_file: bool) -> None:
-        """Take the configuration as it is now; off the event loop, as its trees may not answer."""
-        async with self._renewing:  # else one that was slow would undo a later one
+        """Apply the configuration as it is now, read off the event loop: trees may not answer."""
+        async with self._renewing:  # otherwise a slow call would undo a later one
             work = partial(reloaded, self.config, self._engine, fresh_file=fresh_file)
             self._take(await self._call(PLACE, work))
             self._know()
 
     def _know(self) -> None:
-        """Work beneath the trees of the folders in force; each is marked as soon as it answers."""
+        """Resolve paths beneath the trees of the folders in force; mark each when it answers."""
         for tree in self._scheduler.parts.spool.know(self._scheduler.folders.values()):
             self._aside(self._mark(tree))
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it in a task of its own."""
+        """Run `work` in a task of its own."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -315,10 +315,10 @@ class Daemon:
             self._troubles.lost.pop(tree, None)
 
     async def _reload(self) -> None:
-        """SIGHUP: a new configuration, or the old one and a reason.
+        """On SIGHUP, take the new configuration, or keep the old one and report why.
 
-        systemd takes READY for the end of the start, too: while the engine is still coming up, it
-        is told nothing.
+        systemd takes READY for the end of the start, too, so we send nothing to it while the engine
+        is still coming up.
         """
         if self._up:
             self._notifier.reloading()
@@ -351,10 +351,10 @@ class Daemon:
     # --- `--once` ---
 
     async def _worked_off(self) -> None:
-        """Return when no file settles and no job is active.
+        """Return when no file is settling and no job is active.
 
         Raises:
-            PlaceError: All that is left waits for a place that stays out of order.
+            PlaceError: Everything that is left waits for a place that stays unavailable.
         """
         stuck_since, ledger = None, self._scheduler.parts.ledger
         while True:

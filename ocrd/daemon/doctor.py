@@ -1,4 +1,4 @@
-"""What `ocrd doctor` looks at.  Each check says that all is well, or what to do."""
+"""The checks of `ocrd doctor`.  Each reports that all is well, or what to do."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ __all__ = ["Finding", "Verdict", "examine", "groups"]
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """Every check, one after the other; one that breaks is a finding itself.
+    """The findings of every check in turn; a check that fails with an error is a finding itself.
 
-    What may be read and written is asked as the daemon's user, whom root can be for a while.
+    Checks of what may be read and written run as the daemon's user, which root becomes for a while.
     """
     user = _daemon_user(config)
     if os.geteuid() not in (0, user.pw_uid):
@@ -75,7 +75,7 @@ def _daemon(config: Config) -> Iterator[Finding]:
 
 
 def _troubles(config: Config) -> Iterator[Finding]:
-    """What a running daemon says of itself: folders that wait, jobs that are held, and why."""
+    """The troubles that a running daemon reports: folders that wait, jobs held, and why."""
     said = snapshot.read(config.spool) or {}
     if snapshot.holder(config.spool / snapshot.LOCK) is None:
         return
@@ -133,7 +133,7 @@ def _engine(config: Config) -> Iterator[Finding]:
 
 
 def _languages(config: Config, engine: Engine) -> Iterator[Finding]:
-    """Who reads the pages of folders that name a language, and what those without one can hold."""
+    """The model for each folder that names a language, and the scripts that the others may have."""
     for folder in config.folders:
         if folder.language:
             _, model = engine.named(folder.language)
@@ -144,7 +144,7 @@ def _languages(config: Config, engine: Engine) -> Iterator[Finding]:
 
 
 def _servers(config: Config) -> Iterator[Finding]:
-    """Each server, asked as the daemon asks it."""
+    """The state of each server, asked in the same way as the daemon asks."""
     from ocrd.engine.remote.engine import survey
 
     for server in asyncio.run(survey(vllm_settings(config))):
@@ -165,7 +165,7 @@ def _children(_config: Config) -> Iterator[Finding]:
 
 
 def groups(config: Config) -> Iterator[Finding]:
-    """The daemon's user may only give files to groups that it belongs to."""
+    """Whether the daemon's user is in the groups of the folders: it may give files to no other."""
     user = _daemon_user(config)
     for folder in config.folders:
         check, name = f"{folder.name} group", folder.group
@@ -186,9 +186,10 @@ def groups(config: Config) -> Iterator[Finding]:
 
 
 def _daemon_user(config: Config) -> pwd.struct_passwd:
-    """Whose the spool is, or the root that hides or is to hold it; without one, whoever asks.
+    """The owner of the spool; without a spool, the owner of the root, or else the current user.
 
-    A root that is to hold a spool and is the superuser's tells nothing of who will use it.
+    If the root hides the spool from us, the root's owner is taken.  Without a spool, a root that
+    belongs to the superuser does not say who will use it, and the current user is taken.
     """
     try:
         owner = config.spool.stat().st_uid
@@ -204,7 +205,7 @@ def _daemon_user(config: Config) -> pwd.struct_passwd:
 
 
 def orientation(config: Config) -> Iterator[Finding]:
-    """Who finds which way up a page is, where folders want pages turned."""
+    """What detects which way up a page is, if folders want pages turned."""
     wanting = [folder.name for folder in config.folders if folder.upright]
     if not wanting:
         return
@@ -221,7 +222,7 @@ def orientation(config: Config) -> Iterator[Finding]:
 
 
 def listening(config: Config) -> Iterator[Finding]:
-    """Whether `ocrd web` is to be reached from other machines."""
+    """A warning if `ocrd web` can be reached from other machines."""
     given = config.settings.web
     if given.socket is not None or given.host in LOOPBACK or given.host.startswith("127."):
         return
@@ -232,7 +233,7 @@ def listening(config: Config) -> Iterator[Finding]:
     yield warning("web", found, hint)
 
 
-CHECKS: dict[Check, bool] = {  # and whether it is asked as the daemon's user
+CHECKS: dict[Check, bool] = {  # and whether it runs as the daemon's user
     _daemon: False,
     _troubles: False,
     **dict.fromkeys(places.CHECKS, True),

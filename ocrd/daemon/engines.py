@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ocrd.engine.rapid import RapidEngine
     from ocrd.engine.resident import VllmSettings
 
-BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
+BARCODES = "zxingcpp"  # an optional library, for folders where barcodes separate documents
 
 EMBEDDED = ("rapidocr", "tesseract")  # engines on this machine's processors
 
-FIXED = (  # what is read once, at the start
+FIXED = (  # the keys that are read only at the start
     "root",
     "engine",
     "watch.max_file_mib",
@@ -39,7 +39,7 @@ FIXED = (  # what is read once, at the start
 
 
 def gpu_present() -> bool:
-    """Whether a GPU that vLLM can use shows itself: NVIDIA's or AMD's device nodes."""
+    """Whether there is a GPU for vLLM: a device node of NVIDIA, of AMD, or of either under WSL."""
     return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 
@@ -52,7 +52,7 @@ def chosen_kind(settings: Settings) -> str:
 
 
 def cores() -> int:
-    """Processors this process may run on."""
+    """The number of processors that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
@@ -93,7 +93,7 @@ def _servers(config: Config, events: Events | None) -> Engine:
 
 
 def missing_packages(config: Config) -> EngineSetupError | None:
-    """Why the engine that is asked for cannot run with what is installed, else None."""
+    """Why the configured engine cannot run with the packages installed; None if it can."""
     kind = chosen_kind(config.settings)
     if kind in EMBEDDED:
         return _embedded(config, kind).missing()
@@ -121,7 +121,7 @@ def _no_client() -> EngineSetupError | None:
 
 
 def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
-    """What pages may ask for: what is listed, and what the folders have, implicit ones too."""
+    """The resolutions that pages may need: those listed, and those of all folders."""
     given = config.settings.engine
     listed = [RESOLUTIONS[name] for name in given.resolutions]
     asked = [*listed, *(folder.resolution for folder in config.folders)]
@@ -129,7 +129,7 @@ def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
 
 
 def vllm_settings(config: Config) -> VllmSettings:
-    """What resident engine and servers are told: `[engine]`, and what the folders ask for."""
+    """The settings of the resident engine and the servers: `[engine]`, and what folders need."""
     from ocrd.engine.resident import VllmSettings
 
     given = dict(config.settings.engine) | {"resolutions": asked_resolutions(config)}
@@ -137,16 +137,16 @@ def vllm_settings(config: Config) -> VllmSettings:
 
 
 def check_modes(config: Config, engine: Engine) -> dict[str, str]:
-    """Refuse folders whose mode or resolution the engine cannot do.
+    """Refuse folders whose mode, resolution, language or barcodes cannot be served.
 
-    An implicit folder that came after the engine's start is served at a resolution that there
+    An implicit folder that appeared after the engine's start is served at a resolution that there
     is room for.
 
     Returns:
-        Implicit folders (nobody wrote them down) that cannot be served, with the reason.
+        Implicit folders (nobody configured them) that cannot be served, with the reason.
 
     Raises:
-        ConfigError: A configured folder asks for what the engine, or this machine, has not.
+        ConfigError: A configured folder needs what the engine, or this machine, lacks.
     """
     check_barcodes(config)
     check_languages(config)
@@ -170,7 +170,7 @@ def _refused(config: Config, folder: Folder, what: str, hint: str) -> ConfigErro
 
 
 def check_languages(config: Config) -> None:
-    """Refuse folders in languages for which the embedded engine lacks a model.
+    """Refuse folders with a language for which the embedded engine lacks a model.
 
     Raises:
         ConfigError: Names the packages to install.
@@ -188,7 +188,7 @@ def check_languages(config: Config) -> None:
 
 
 def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
-    """Refuse folders that wait for barcodes which nobody could read.
+    """Refuse folders that separate documents by barcodes, if the library for them is missing.
 
     Raises:
         ConfigError: The library is not installed.
@@ -201,15 +201,15 @@ def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
 
 
 def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:
-    """The configuration to go on with.
+    """The configuration to continue with.
 
     Args:
-        config: The one in force.
-        engine: Must be able to serve the new one.
-        fresh_file: Read the file anew; else only look for new and vanished implicit folders.
+        config: The configuration in force.
+        engine: The engine, which must be able to serve what a new file asks for.
+        fresh_file: Read the file anew; otherwise only look for new and vanished implicit folders.
 
     Raises:
-        ConfigError: The new one is wrong, or changes what only a restart can change.
+        ConfigError: The new configuration is wrong, or changes what only a restart can change.
     """
     if not fresh_file:
         return replace(config, folders=folders(config.settings))

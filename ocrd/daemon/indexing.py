@@ -1,4 +1,4 @@
-"""Fills the search index with what jobs have read, after they are done and behind everything."""
+"""Fills the search index with the text of jobs, after they are done and without delaying any."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import DAMAGED, SearchIndex, emptied, index_of
 from ocrd.worker.pages import Parts
 
-BATCH = 200  # jobs looked at together when it catches up
-INDEX = "the search index"  # as a place
-AGAIN_S = 60.0  # after the index could not be written
+BATCH = 200  # jobs checked together when catching up
+INDEX = "the search index"  # its name as a place
+AGAIN_S = 60.0  # the wait after the index could not be written
 
 
 class Indexing:
-    """Adds each job that is done; at a start those that an earlier life had no time for."""
+    """Adds each job when it is done; at the start, also those that an earlier run did not reach."""
 
     def __init__(self, parts: Parts) -> None:
         self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call
@@ -26,13 +26,13 @@ class Indexing:
         self._done: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
 
     def __call__(self, event: Event) -> None:
-        """Hear of a job that is done, from any thread."""
+        """Queue a job that is done; may be called on any thread."""
         if event.name == "job.done":
             done = (int(event.fields["job"]), str(event.fields["folder"]))
             self._loop.call_soon_threadsafe(self._done.put_nowait, done)
 
     async def run(self) -> None:
-        """Go on until cancelled; an index that cannot be written is tried again later."""
+        """Run until cancelled; if the index cannot be written, try again later."""
         self._events.add(self)
         try:
             while True:
@@ -48,7 +48,7 @@ class Indexing:
             self._events.remove(self)
 
     async def _make_anew(self) -> None:
-        with contextlib.suppress(OcrdError):  # it is told of when it is tried again
+        with contextlib.suppress(OcrdError):  # the next try reports it
             (await self._call(INDEX, emptied, index_of(self._ledger.path))).close()
 
     async def _fill(self, index: SearchIndex) -> None:
@@ -61,9 +61,10 @@ class Indexing:
 
 
 def catch_up(ledger: Ledger, index: SearchIndex) -> int:
-    """Add done jobs, newest first; how many.
+    """Add the done jobs that the index lacks, newest first; the number added.
 
-    Where an earlier run came to the end, those before the first batch that is known whole are in.
+    If an earlier run reached the oldest job, the first batch that the index knows entirely ends the
+    search: all older jobs are in it, too.
     """
     before: int | None = None
     added = 0
@@ -82,6 +83,6 @@ def catch_up(ledger: Ledger, index: SearchIndex) -> int:
 
 
 def add_job(ledger: Ledger, index: SearchIndex, number: int, folder: str) -> None:
-    """Add what was read of one job."""
+    """Add the text of one job's pages, if there is any."""
     if texts := ledger.page_texts(number):
         index.add(number, folder, texts)

@@ -1,6 +1,6 @@
-"""What `ocrd doctor` finds out about folders: who may write where, strays, watches and room.
+"""The checks of `ocrd doctor` on folders: permissions, strays, watches and disk space.
 
-To be asked as the daemon's user.
+They run as the daemon's user.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ocrd.owners import owned, user_name
 
 LEAST_FREE_BYTES = 1 << 30
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
-SHOWN = 5  # of many alike
+SHOWN = 5  # of many findings that are alike
 
 
 class Verdict(enum.StrEnum):
@@ -39,7 +39,7 @@ class Verdict(enum.StrEnum):
 
 
 class Finding(NamedTuple):
-    """What a check found, how it came out, and what to do (empty when nothing)."""
+    """The name of a check, its verdict, what it found, and what to do (empty for nothing)."""
 
     check: str
     verdict: Verdict
@@ -48,11 +48,11 @@ class Finding(NamedTuple):
 
 
 def require_home(ledger: Path) -> None:
-    """See that the ledger's folder is there.
+    """Make sure that the ledger's folder exists.
 
     Raises:
-        LedgerError: It is not.
-        PlaceError: Something else stands in its place.
+        LedgerError: It does not.
+        PlaceError: Something other than a folder is in its place.
     """
     home = ledger.parent
     if home.is_dir():
@@ -67,17 +67,17 @@ def require_home(ledger: Path) -> None:
 
 
 def ok(check: str, found: str) -> Finding:
-    """All is well."""
+    """A finding that all is well."""
     return Finding(check, Verdict.OK, found)
 
 
 def warning(check: str, found: str, hint: str) -> Finding:
-    """It works, but not as well as it could."""
+    """A finding that ocrd works, but not as well as it could."""
     return Finding(check, Verdict.WARNING, found, hint)
 
 
 def problem(check: str, found: str, hint: str) -> Finding:
-    """Jobs will wait or fail."""
+    """A finding that will make jobs wait or fail."""
     return Finding(check, Verdict.PROBLEM, found, hint)
 
 
@@ -85,7 +85,7 @@ Check = Callable[[Config], Iterator[Finding]]
 
 
 def trees(config: Config) -> Iterator[Finding]:
-    """Each tree is there, can be written, and can be reached from the spool by a rename."""
+    """Whether each tree can be written, and be reached from the spool by a rename."""
     places = {"spool": config.spool}
     for folder in config.folders:
         places |= {
@@ -109,7 +109,7 @@ def _writable(name: str, path: Path) -> Finding:
     elif not os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         code = errno.EACCES
     if code:
-        # what would be made in it is refused: of its own name the folder above might be to blame
+        # name a file in the folder: for its own path, the folder above could be blamed
         named = nearest / MEMORY if code == errno.EACCES else nearest
         refused = os_error(OSError(code, os.strerror(code), str(named)), nearest)
         return problem(name, refused.message, refused.hint)
@@ -118,7 +118,7 @@ def _writable(name: str, path: Path) -> Finding:
 
 
 def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
-    """Try a rename: bind mounts of one filesystem look alike and still refuse it."""
+    """Try a rename to each tree: bind mounts of one file system look alike and still refuse it."""
     if not spool.is_dir():
         return
     for kind, path in folder.trees():
@@ -146,7 +146,7 @@ def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
 
 
 def inboxes(config: Config) -> Iterator[Finding]:
-    """Each inbox is there, and how it is watched."""
+    """Whether each inbox exists or will be made, and how it is watched."""
     table = mounts()
     for folder in config.folders:
         if _waited_for(config, folder):
@@ -160,13 +160,13 @@ def inboxes(config: Config) -> Iterator[Finding]:
 
 
 def _waited_for(config: Config, folder: Folder) -> bool:
-    """Whether the inbox is not there, and the daemon would not make it."""
+    """Whether the inbox is missing and the daemon would not make it."""
     memory = config.spool / MEMORY / f"{folder.name}.json"
     return not folder.inbox.is_dir() and not makes_inbox(folder, config.root, memory)
 
 
 def sub_folders(config: Config) -> Iterator[Finding]:
-    """Folders that people dropped and the daemon cannot take files out of."""
+    """Folders that people dropped and that the daemon cannot take files out of."""
     for folder in config.folders:
         closed = []
         for path, names, _ in os.walk(folder.inbox):
@@ -188,7 +188,7 @@ def sub_folders(config: Config) -> Iterator[Finding]:
 
 
 def strays(config: Config) -> Iterator[Finding]:
-    """Files in the root's inbox/ that lie in no folder: nobody reads them."""
+    """Files in the root's inbox/ that are in no configured folder: ocrd never reads them."""
     lying = list(scan.strays(config.root, [folder.inbox for folder in config.folders]).items())
     for path, count in lying[:SHOWN]:
         what = "1 file lies" if count == 1 else f"{count} files lie"
@@ -204,7 +204,7 @@ def _and_more(count: int) -> str:
 
 
 def watches(config: Config) -> Iterator[Finding]:
-    """The kernel lets so many folders be watched."""
+    """Whether the kernel's limit is high enough for the folders to watch."""
     limit = int(WATCHES.read_text())
     folders = sum(
         1 for folder in config.folders for _ in os.walk(folder.inbox) if folder.watch != "polling"
@@ -220,7 +220,7 @@ def watches(config: Config) -> Iterator[Finding]:
 
 
 def space(config: Config) -> Iterator[Finding]:
-    """There is room on each disk."""
+    """Whether there is room on each disk."""
     seen: set[int] = set()
     for path in (config.root, *(fixed_part(f.archive) for f in config.folders), config.ledger):
         nearest = next(each for each in (path, *path.parents) if each.exists())
@@ -238,4 +238,4 @@ def space(config: Config) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (trees, inboxes, sub_folders, strays, watches, space)
-"""They ask what the daemon may do, and so are asked as the daemon's user."""
+"""They check what the daemon may do, and so run as the daemon's user."""

@@ -1,4 +1,4 @@
-"""What was under way when the daemon last went away, found again."""
+"""Finds again what was under way when the daemon last ended."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ocrd.worker.calls import LEDGER, SPOOL
 
 
 async def recover(scheduler: Scheduler) -> list[Orphan]:
-    """Have the scheduler take up again what the ledger says was under way.
+    """Hand the scheduler the jobs that were under way according to the ledger.
 
-    What a kill left in the spool of jobs that had ended goes.
+    What a kill left in the spool of jobs that had ended is removed.
 
     Returns:
-        What the spool holds and the ledger does not know, for `take_in`.
+        The job folders in the spool that the ledger does not know, for `take_in`.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -38,7 +38,7 @@ async def recover(scheduler: Scheduler) -> list[Orphan]:
         if owner is None:
             unknown.append(orphan)
         elif owner.state not in ACTIVE and orphan.original is None:
-            with contextlib.suppress(OcrdError):  # else the next start does
+            with contextlib.suppress(OcrdError):  # otherwise the next start does it
                 await p.call(SPOOL, p.spool.finish, owner)
     return unknown
 
@@ -46,14 +46,14 @@ async def recover(scheduler: Scheduler) -> list[Orphan]:
 async def take_in(
     scheduler: Scheduler, orphans: Sequence[Orphan], troubles: Troubles, *, again: bool = False
 ) -> list[Orphan]:
-    """Finish what was published already, and put every other original back into its inbox.
+    """Finish orphans that were being published, and put all other originals back into the inbox.
 
-    Why others are not is kept in `troubles`; the log is not told of those that were tried before
-    (`again`).
+    The reasons why others are not go into `troubles`; orphans that were tried before (`again`) are
+    not logged.
 
     Returns:
-        Those that cannot be taken in now: their folder is not configured, or its inbox has no
-        room.  They are safe where they are.
+        The orphans that cannot be taken in now: their folder is not configured, say, or its inbox
+        has no room.  They are safe where they are.
     """
     p = scheduler.parts
     left, why = [], []
@@ -81,7 +81,7 @@ async def _take_in(scheduler: Scheduler, orphan: Orphan) -> None:
         ways = ("Configure the folder, or move" if record else "Move", "what you need out of")
         raise OcrdError(told, hint=f"{' '.join(ways)} {lies} by hand.", kind="orphan")
     if orphan.sealed and orphan.original and names and names.outputs and names.archived_to:
-        # Its bundle began to leave: it is not made twice.
+        # Its bundle may have left in part: it must not be made twice.
         adopt = partial(p.ledger.adopt, outputs=names.outputs, archived_to=names.archived_to)
         job = await p.call(LEDGER, adopt, record.found, number=record.id, token=record.token)
         if job is not None:

@@ -1,6 +1,6 @@
-"""Carries out what people of the root's group ask (see `ocrd.requests`).
+"""Carries out the requests of members of the root's group (see `ocrd.requests`).
 
-A retry or a cancel that is asked for while no daemon runs is carried out by who asks, in its place.
+While no daemon runs, a retry or a cancel is carried out by the process that asks for it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ocrd.worker.deliver import Delivery
 from ocrd.worker.worker import CANCELLED
 
 LOOK_S = 0.2
-STALE_S = 60.0  # who asked is not waiting any more
+STALE_S = 60.0  # after this, nobody waits for the answer any more
 LONGEST = 1 << 20  # bytes of a request: a hundred thousand jobs
 AT_ONCE = 100
 PLACE = "the requests"
@@ -41,7 +41,7 @@ PLACE = "the requests"
 class Requests:
     """Looks for requests, and answers them.
 
-    Which folders people have paused is kept in the spool, over restarts.
+    The folders that people have paused are recorded in the spool, to last over restarts.
     """
 
     def __init__(self, scheduler: Scheduler, disk: Disk | None = None) -> None:
@@ -57,7 +57,7 @@ class Requests:
             scheduler.halted = {str(name): float(since) for name, since in told.items()}
 
     async def run(self) -> None:
-        """Look and answer until cancelled."""
+        """Look for requests and answer them until cancelled."""
         await self._call(PLACE, self._prepare)
         while True:
             for name, request in await self._call(PLACE, self._taken):
@@ -66,7 +66,7 @@ class Requests:
             await asyncio.sleep(LOOK_S)
 
     def _prepare(self) -> None:
-        """The group may make files where requests lie, and read answers."""
+        """Make the folders for requests, which the group may add to, and for answers, to read."""
         for folder, mode in ((self._requests, 0o3770), (self._answers, 0o2750)):
             folder.mkdir(exist_ok=True)
             with contextlib.suppress(PermissionError):  # not of that group: its members use sudo
@@ -74,7 +74,7 @@ class Requests:
             folder.chmod(mode)
 
     def _taken(self) -> list[tuple[str, dict[str, Any] | OcrdError]]:
-        """The requests that lie there; they do no longer."""
+        """Take the pending requests out of their folder, and remove old answers."""
         taken: list[tuple[str, dict[str, Any] | OcrdError]] = []
         now = time.time()
         for old in self._answers.iterdir():
@@ -82,7 +82,7 @@ class Requests:
                 if now - old.stat().st_mtime > STALE_S:
                     old.unlink()
         for path in sorted(self._requests.iterdir())[:AT_ONCE]:
-            with contextlib.suppress(OSError):  # taken back meanwhile
+            with contextlib.suppress(OSError):  # withdrawn meanwhile
                 fresh = abs(now - path.lstat().st_mtime) < STALE_S
                 if path.name.startswith(".") and fresh:
                     continue
@@ -93,7 +93,7 @@ class Requests:
         return taken
 
     def _read(self, path: Path) -> dict[str, Any] | OcrdError:
-        """What is asked; an error for what is no request, or not that person's to make."""
+        """The request in a file; an error if it is no request, or its owner may not make it."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -168,14 +168,14 @@ class Requests:
         content = json.dumps({"version": 1, "folders": since}).encode()
         try:
             await self._call(PLACE, write_durably, self._halts, content, self._disk)
-        except OSError as error:  # all is as it was
+        except OSError as error:  # nothing has changed
             raise os_error(error, self._halts) from error
         self._scheduler.halted = since
         self._scheduler.wake()
         return {"folders": names}
 
     def _write(self, name: str, answer: Mapping[str, Any]) -> None:
-        """For the asker to find whole.  On a full disk there is none, and it is told so."""
+        """Write an answer that appears whole; on a full disk none does, and the asker times out."""
         draft = self._answers / f".{name}"
         with contextlib.suppress(OSError):
             draft.write_text(json.dumps(answer), encoding="utf-8")
@@ -184,20 +184,20 @@ class Requests:
 
 
 def request(spool: Path, asked: Mapping[str, Any], config: Callable[[], Config]) -> dict[str, Any]:
-    """Have jobs retried or cancelled.
+    """Have jobs retried or cancelled, by the daemon if one runs.
 
     Args:
         spool: The daemon's own tree.
-        asked: As `ocrd.requests.ask` takes it: `retry` or `cancel`.
-        config: Loads the configuration; called where no daemon runs, which has its own.
+        asked: The request, as `ocrd.requests.ask` takes it: `retry` or `cancel`.
+        config: Loads the configuration; called only if no daemon runs, since a daemon has its own.
 
     Returns:
-        The answer, as of `ocrd.requests.ask`.
+        The answer, as from `ocrd.requests.ask`.
 
     Raises:
-        UsageError: Who asks may not.
+        UsageError: This user may not ask for it.
         LedgerError: The ledger cannot be used.
-        PlaceError: An original cannot be moved now; the next start goes on.
+        PlaceError: An original cannot be moved now; the daemon's next start continues.
     """
     if snapshot.holder(spool / snapshot.LOCK) is None:
         try:
@@ -219,7 +219,7 @@ def _carry_out(config: Config, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cancel(config: Config, numbers: Collection[int]) -> dict[str, Any]:
-    """Cancel, with everything closed to a daemon that starts meanwhile."""
+    """Cancel jobs, holding the locks that keep a daemon from starting meanwhile."""
     with Ledger.open(config.ledger, create=False, check=False) as ledger:
         known, unknown = known_among(ledger, numbers)
     ledger, spool, places = open_places(config, Events())
@@ -234,7 +234,7 @@ def _cancel(config: Config, numbers: Collection[int]) -> dict[str, Any]:
 
 
 def known_among(ledger: Ledger, numbers: Collection[int]) -> tuple[list[int], list[int]]:
-    """The numbers of jobs that there are, and those of none."""
+    """The numbers that are jobs in the ledger, and those that are not; both sorted."""
     known = [number for number in sorted(set(numbers)) if ledger.job(number) is not None]
     return known, sorted(set(numbers) - set(known))
 
@@ -242,7 +242,7 @@ def known_among(ledger: Ledger, numbers: Collection[int]) -> tuple[list[int], li
 def answer_of(
     done: Sequence[Job], known: Collection[int] = (), unknown: Collection[int] = ()
 ) -> dict[str, Any]:
-    """What whoever asked is told: the jobs it concerns, those left as they are, numbers of none."""
+    """The answer to a request: the jobs changed, known jobs left as they are, unknown numbers."""
     jobs = [{"id": job.id, "folder": job.folder, "source": display(job.source)} for job in done]
     left = sorted(set(known) - {job.id for job in done})
     return {"jobs": jobs, "left": left, "unknown": list(unknown)}

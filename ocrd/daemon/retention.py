@@ -1,4 +1,4 @@
-"""What was kept long enough goes: archived originals first, then the jobs that know of them."""
+"""Deletes what was kept long enough: archived originals first, then the jobs that know of them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ocrd.worker.naming import dated
 from ocrd.worker.pages import Parts
 
 EVERY_S = 3600.0
-KEPT_OVER = 0.05  # so much longer than they are to be kept do jobs stay, at most an hour
+KEPT_OVER = 0.05  # jobs may stay for this fraction of their time longer, at most an hour
 BATCH = 1000  # rows in one transaction, so that claims need not wait long
-ORIGINALS = 100  # deleted before the ledger is told
+ORIGINALS = 100  # deleted before the ledger records it
 DAY_S = 86400.0
 
 
 class Retention:
-    """Deletes and forgets, now and all along; done jobs after `keep_done_days`, with 0 never."""
+    """Regularly deletes originals, and forgets done jobs after `keep_done_days` (never with 0)."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Retention:
         self._disk = disk or Disk()
 
     async def run(self) -> None:
-        """Go on until cancelled.  What cannot be done now is done at the next round."""
+        """Run until cancelled.  What cannot be done now is done in the next round."""
         while True:
             try:
                 await self.round()
@@ -67,7 +67,7 @@ class Retention:
         await self._prune({folder.name for folder in expiring})
 
     def _expire_in(self, folder: Folder) -> Counter[Fate]:
-        """One folder's archive, in batches: delete, then tell the ledger, and again if need be."""
+        """Delete due originals of one folder in batches, each then recorded in the ledger."""
         fates: Counter[Fate] = Counter()
         archive, last = fixed_part(folder.archive), 0
         before = self._parts.clock() - folder.keep_archive_days * DAY_S
@@ -87,7 +87,7 @@ class Retention:
         return fates
 
     def _fate(self, job: Job, archive: Path, folder: Folder) -> Fate | None:
-        """What became of one original; None where that is still open."""
+        """What became of one original; None if that is still open."""
         try:
             fate = self._parts.spool.expire(job, archive)
         except (OSError, OcrdError) as error:
@@ -99,7 +99,7 @@ class Retention:
         return None if fate is Fate.OUTSIDE else fate
 
     async def _prune(self, expiring: set[str]) -> None:
-        """Forget done jobs; not those whose originals are still to be deleted."""
+        """Forget done jobs, except those whose originals are still to be deleted."""
         if not self._keep_done_days:
             return
         before, total = self._parts.clock() - self._keep_done_days * DAY_S, 0
@@ -112,7 +112,7 @@ class Retention:
 
 
 def _holds_something(archive: Path) -> bool:
-    """An archive without anything in it may be a share that is not mounted."""
+    """Whether the archive has anything in it; without, it may be a share that is not mounted."""
     with contextlib.suppress(OSError):
         return next(archive.iterdir(), None) is not None
     return False

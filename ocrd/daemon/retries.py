@@ -1,11 +1,11 @@
 """What becomes of a job that met an error, and when it is tried again.
 
-A *pause* concerns a place that many jobs need: a full disk, a share that is gone.  Its folder
-starts nothing; now and then one of its jobs goes first and tries.  If it gets through, the others
-follow, and the pause ends when all that waited did: a disk with room for one of them is one pause
-and not many.  A *hold* concerns one job: a sub-folder without rights, a name that the target
-refuses, a file that needs more memory than there is.  The others go on.  Neither costs an attempt;
-only a *retry* does.
+A *pause* concerns a place that many jobs need: a full disk, a share that is gone.  The folder
+starts no job; now and then one of its waiting jobs tries the place.  If it gets through, the others
+follow, and the pause ends when all that waited got through: a disk with room for one job at a time
+causes one pause and not many.  A *hold* concerns one job: a sub-folder without rights, a name that
+the target refuses, a file that needs more memory than there is.  The other jobs continue.  Neither
+costs an attempt; only a *retry* does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ocrd.job import Job, JobState
 FIRST_DELAY_S = 2.0
 LONGEST_PAUSE_S = 60.0
 LONGEST_HOLD_S = 300.0
-NO_MEMORY = "no-memory"  # of a child that the kernel ended for want of it
+NO_MEMORY = "no-memory"  # the kind of error when the kernel killed a child for lack of memory
 LOOK_AGAIN_S = 1.0  # a file that changed is left alone at least so long
 
 
@@ -37,17 +37,17 @@ class Outcome(enum.Enum):
 
 
 def delay_s(settings: JobsSettings, attempts: int) -> float:
-    """The wait after the `attempts`th failed attempt, seconds: doubling up to the longest."""
+    """The wait after the `attempts`th failed attempt, in seconds: it doubles, up to a maximum."""
     return min(settings.retry_max_s, settings.retry_delay_s * 2.0 ** (max(attempts, 1) - 1))
 
 
 def outcome(settings: JobsSettings, job: Job, trees: Iterable[Path], error: OcrdError) -> Outcome:
-    """Decide, of a job whose folder moves its files between these trees."""
+    """What becomes of a job that met `error`; its folder moves files between `trees`."""
     if error.disposition is Disposition.CONDITION:
         short = isinstance(error, MemoryShortError) or error.kind == NO_MEMORY
         its_own = short or (isinstance(error, PlaceError) and error.is_below(trees))
         return Outcome.HOLD if its_own else Outcome.PAUSE
-    if is_ending(job):  # no queue takes it back
+    if is_ending(job):  # it cannot go back into the queue
         return Outcome.HOLD
     if isinstance(error, SourceChangedError):
         return Outcome.CHANGED
@@ -57,13 +57,13 @@ def outcome(settings: JobsSettings, job: Job, trees: Iterable[Path], error: Ocrd
 
 
 def is_ending(job: Job) -> bool:
-    """Whether only its last steps are left, which need no engine."""
+    """Whether only the job's last steps are left, which need no engine."""
     return job.state is JobState.DELIVERING or job.ending is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
-    """Why a folder or a job waits, since when, and when it is tried again (times of one clock).
+    """Why a folder or a job waits, since when, and when it is tried again (seconds of one clock).
 
     `through` says that the last try got through, so that all others may follow.
     """
@@ -75,19 +75,19 @@ class Wait:
     through: bool = False
 
     def over(self, now: float) -> bool:
-        """Whether it is time for a try: not after years, when the clock was put back meanwhile."""
+        """Whether it is time for a try; a clock that was put back does not delay it for years."""
         return self.through or now >= self.until or now < self.until - self.delay
 
 
 class Waits:
-    """What waits now, for at most so long between two tries: folders by name, jobs by number."""
+    """What waits now, at most `longest_s` between two tries: folders by name, jobs by number."""
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
         self.now: dict[str | int, Wait] = {}
 
     def met(self, who: str | int, error: OcrdError, now: float) -> bool:
-        """An error was met; True when `who` did not wait before."""
+        """Record that `who` met an error; True if it did not wait before."""
         before = self.now.get(who)
         if before is None:
             self.now[who] = Wait(
@@ -102,15 +102,15 @@ class Waits:
         return False
 
     def passes(self, who: str | int) -> None:
-        """A try got through."""
+        """Record that a try of `who` got through."""
         if who in self.now:
             self.now[who] = replace(self.now[who], through=True)
 
     def over(self, who: str | int, now: float) -> bool:
-        """Whether it may be tried now."""
+        """Whether `who` may be tried now."""
         wait = self.now.get(who)
         return wait is None or wait.over(now)
 
     def ended(self, who: str | int) -> None:
-        """All that waited got through, or nothing does any more."""
+        """Forget `who`: all that waited got through, or nothing waits any more."""
         self.now.pop(who, None)

@@ -1,8 +1,8 @@
-"""Folders that people drop are opened to the daemon, out of which it has to take files.
+"""Opens to the daemon the folders that people drop, since it has to take files out of them.
 
-Whoever copies a folder decides its mode, and the usual umask keeps the group from writing there.
-The daemon may not change what belongs to others.  So it leaves word in the spool, and a unit of its
-own (`ocrd-rights.path`) runs `ocrd rights`, which may do that one thing and reaches nothing else.
+The user who copies a folder decides its mode, and the usual umask keeps the group from writing
+there.  The daemon may not change what belongs to others.  So it leaves a note in the spool, and a
+separate unit (`ocrd-rights.path`) runs `ocrd rights`, which may do this and reaches nothing else.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ from ocrd.errors import PlaceError
 from ocrd.files import OURS, display
 from ocrd.owners import how_to_be_let_in
 
-WORD = "closed"  # in the spool: there is a folder to be opened
+WORD = "closed"  # the note in the spool: there is a folder to be opened
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TAKE = stat.S_IRWXG
 
 
 def ask(spool: Path) -> None:
-    """Leave word that there is a folder to be opened; of no use where nobody listens."""
+    """Leave a note that there is a folder to be opened; without the unit it has no effect."""
     with contextlib.suppress(OSError):
         (spool / WORD).touch(OURS)
 
 
 def open_up(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:
-    """Let the inbox's group into each folder below it; those that were closed, as they are opened.
+    """Let the inbox's group into each folder below it, and yield each folder that was closed.
 
-    Folders are reached by descriptors and through no link: whoever may write in the inbox leads
-    nobody out of it.  One of another group than the inbox was not made there, and is left alone.
+    Folders are reached by descriptors and through no link, so that a user who may write in the
+    inbox cannot lead us out of it.  A folder of another group than the inbox's was not made there,
+    and is left alone.
 
     Args:
-        inbox: An inbox, or the root's `inbox/`, which holds some.
-        left: Gets those that stay closed, because who asks may not open them.
+        inbox: An inbox, or the root's `inbox/`, which holds inboxes.
+        left: A list to which the folders are added that this process may not open.
 
     Raises:
-        PlaceError: Who asks may not even look into the inbox.
+        PlaceError: This process may not even look into the inbox.
     """
     left = [] if left is None else left
     try:
@@ -69,7 +70,7 @@ def open_up(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:
         try:
             if _opened(below, group):
                 yield path / name
-        except OSError:  # somebody else's, and who asks may only open their own
+        except OSError:  # another user's, and this process may only open its own user's
             left.append(path / name)
         under_way.append((below, path / name, iter(_folders_in(below))))
 

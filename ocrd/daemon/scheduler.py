@@ -1,9 +1,9 @@
 """Which job runs when: claims, runs, waits, cancels, the end.
 
-A job of ours is in one of three places: under way (`_runs`), waiting with us (`waiting`: it met a
-condition, or was under way when the daemon last went away), or in the ledger's queue.  What becomes
-of a job that met an error, and when it is tried again, is decided in `retries`; here it is carried
-out.
+A job is in one of three places: under way (`_runs`), waiting in the scheduler (`waiting`: it met a
+condition, or was under way when the daemon last ended), or in the ledger's queue.  `retries`
+decides what becomes of a job that met an error, and when it is tried again; the scheduler carries
+it out.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ from ocrd.worker.worker import Worker, way_out
 GATHER_S = 0.05  # jobs that end within it are replaced together
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen
 CLAIMED_AT_ONCE = 64  # in one transaction, which others wait for
-STOPS_S = 15.0  # a job that is told to stop has so long; longer than a locked ledger takes
-MOST_STARTS = 100  # a job that was under way at so many crashes is taken for their cause
+STOPS_S = 15.0  # for a cancelled task to end; longer than a locked ledger takes
+MOST_STARTS = 100  # a job that was under way at so many crashes is taken to be their cause
 UNKNOWN_FOLDER_S = 60.0
 
 
 class _Run(NamedTuple):
     task: asyncio.Task[None]
     folder: str
-    waited: bool  # with us, for the folder's place
-    alone: bool  # and tries that place for all others
+    waited: bool  # in the scheduler, for a place that its folder needs
+    alone: bool  # and tries that place on behalf of all others
 
 
 class Waiting(NamedTuple):
-    """A job, as the ledger had it, that waits with us and not in the ledger's queue."""
+    """A job, as the ledger had it, that waits in the scheduler and not in the ledger's queue."""
 
     job: Job
-    refund: bool = True  # its next start costs no attempt: not after a crash
+    refund: bool = True  # its next start costs no attempt; False after a crash
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,16 +70,16 @@ class Scheduler:
     worker: Worker
     settings: JobsSettings  # how often and how soon a fault is tried again
     max_running: int  # jobs at once
-    expect: Callable[[int], None] = lambda _jobs: None  # told how many wait for the engine
-    heed_hours: bool = True  # else it reads at any time, as who works an inbox off by hand wants
-    inboxes: Inboxes = field(init=False)  # told of files that belong to no job any more
+    expect: Callable[[int], None] = lambda _jobs: None  # given the number that wait for the engine
+    heed_hours: bool = True  # whether schedules count; not with `--once`, which a person runs
+    inboxes: Inboxes = field(init=False)  # told of files that no longer belong to a job
     folders: Mapping[str, Folder] = field(default_factory=dict)  # those in force
     halted: Mapping[str, float] = field(default_factory=dict)  # by a person; since the epoch, s
     paused: Waits = field(default_factory=lambda: Waits(LONGEST_PAUSE_S))  # why folders wait
     held: Waits = field(default_factory=lambda: Waits(LONGEST_HOLD_S))  # why jobs wait
-    waiting: dict[int, Waiting] = field(default_factory=dict)  # jobs that wait with us
+    waiting: dict[int, Waiting] = field(default_factory=dict)  # jobs that wait here, by number
     waits: OcrdError | None = None  # why nothing can be claimed now
-    ticks: int = 0  # how often it has gone round
+    ticks: int = 0  # rounds so far
 
     def __post_init__(self) -> None:
         self._ledger, self._events = self.parts.ledger, self.parts.events
@@ -96,11 +96,11 @@ class Scheduler:
         return len(self._runs)
 
     def wake(self) -> None:
-        """There may be something to claim."""
+        """Start the next round soon: there may be something to claim."""
         self._wake.set()
 
     def take_over(self, jobs: Collection[Job]) -> None:
-        """Jobs that were under way when the daemon last went away: they go first."""
+        """Take over the jobs that were under way when the daemon last ended; they go first."""
         for job in jobs:
             if is_ending(job) and job.folder not in self.folders:
                 self._events.warn("job.folder_unknown", **job.told())
@@ -111,7 +111,7 @@ class Scheduler:
         return folder.schedule.opens_at(self._clock()) if self.heed_hours else None
 
     def hanging(self) -> dict[str, Hanging]:
-        """Folders of which calls to a place do not answer."""
+        """By folder, the calls that hang in its inbox, outbox or archive."""
         places = {each.place: each for each in self._call.hanging()}
         if not places:
             return {}
@@ -127,7 +127,7 @@ class Scheduler:
             self._wake.clear()
             try:
                 await self._step()
-            except OcrdError as error:  # the ledger is locked or full: it passes
+            except OcrdError as error:  # the ledger is locked, or its disk full: this passes
                 if self.waits is None:
                     self._events.warn("dispatch.waits", **error.told())
                 self.waits = error
@@ -145,21 +145,21 @@ class Scheduler:
         self._wake.set()
 
     async def drain(self, timeout_s: float) -> None:
-        """Let what is under way finish for so long, then put it back.  Loses no attempt."""
+        """Give running jobs `timeout_s` to finish, then put them back.  Costs no attempt."""
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=timeout_s)
         while tasks := self._tasks():
             for task in tasks:
                 task.cancel()
-            if (await asyncio.wait(tasks, timeout=STOPS_S))[1]:  # in a share that does not answer
+            if (await asyncio.wait(tasks, timeout=STOPS_S))[1]:  # a share does not answer
                 break
         for waiting in list(self.waiting.values()):
             if waiting.refund:
-                with contextlib.suppress(OcrdError):  # the next start finds it, an attempt further
+                with contextlib.suppress(OcrdError):  # the next start resumes it as a new attempt
                     await self._put_back(waiting.job)
 
     async def let_go(self) -> None:
-        """Calls that hang were abandoned: put back the jobs that waited for them."""
+        """After hanging calls were abandoned, wait until their jobs have been put back."""
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=POLL_S)
 
@@ -177,7 +177,7 @@ class Scheduler:
         await self._claim()
 
     async def _forget_ended(self) -> None:
-        """Jobs that were held and ended without us: an inbox refuses, withdraws and replaces."""
+        """Forget held jobs that ended elsewhere: an inbox refuses, withdraws and replaces jobs."""
         now = self._clock()
         jobs = [each for each in self.held.now if isinstance(each, int)]
         due = [each for each in jobs if self.held.over(each, now)]
@@ -203,10 +203,10 @@ class Scheduler:
             more = await self._claim_some(unknown)
 
     async def _claim_some(self, unknown: Collection[str]) -> bool:
-        """Claim and start some; whether there may be more.
+        """Claim and start some jobs; whether there may be more.
 
-        Beyond `max_running` it is one, and only of a folder that has none under way.  Jobs that
-        hang take nobody else's turn.
+        Once `max_running` is reached, that is one job, and only of a folder that has none under
+        way.  Jobs of folders that hang do not count.
         """
         hanging = self.hanging()
         paused = {str(name) for name, wait in self.paused.now.items() if not wait.through}
@@ -231,24 +231,24 @@ class Scheduler:
         return len(jobs) == most
 
     def _busy(self, hanging: Collection[str]) -> int:
-        """Jobs under way, but for those that hang."""
+        """The number of jobs under way, without those of folders that hang."""
         return sum(run.folder not in hanging for run in self._runs.values())
 
     def _ready(self) -> bool:
         return self.parts.engine.report().state is EngineState.READY
 
     def _closed(self) -> set[str]:
-        """Folders of which nothing may begin: no inbox to be seen, not their time, or paused."""
+        """Folders whose jobs may not start: inbox unreadable, off schedule, or paused by hand."""
         shut = {name for name, each in self.folders.items() if self.opens_at(each) is not None}
         return self.inboxes.closed() | shut | self.halted.keys()
 
-    # --- what waits with us ---
+    # --- jobs that wait here ---
 
     async def _go_on(self) -> None:
-        """Take up what waits and may go on: of a paused folder one job, which tries its place.
+        """Resume waiting jobs that may continue; of a paused folder just one, to try the place.
 
         Raises:
-            LedgerError: It cannot be used now; those that are left wait for the next step.
+            LedgerError: The ledger cannot be used now; the jobs left wait for the next step.
         """
         now, hanging = self._clock(), self.hanging()
         for waiting in list(self.waiting.values()):
@@ -257,7 +257,7 @@ class Scheduler:
             job = waiting.job
             if not self._may_go_on(job, now):
                 continue
-            if job.place is Place.INBOX and job.folder in self._closed():  # it cannot be had now
+            if job.place is Place.INBOX and job.folder in self._closed():  # no file to take now
                 if waiting.refund and not is_ending(job):
                     await self._put_back(job)
                 continue
@@ -265,7 +265,7 @@ class Scheduler:
                 again = await self._call(LEDGER, self._ledger.resume, job, refund=waiting.refund)
                 self._start(again, self.paused.now.get(job.folder))
             self.waiting.pop(job.id, None)
-        alone = self.held.now.keys()  # the place of the folder is not what those wait for
+        alone = self.held.now.keys()  # these do not wait for a place of their folder
         waits = {each.job.folder for each in self.waiting.values() if each.job.id not in alone}
         waits |= {run.folder for run in self._runs.values() if run.waited}
         for name, wait in list(self.paused.now.items()):
@@ -292,7 +292,7 @@ class Scheduler:
     # --- runs ---
 
     def _start(self, job: Job, pause: Wait | None = None) -> None:
-        """Work on it, in a task of its own; it may have waited for the end of a pause."""
+        """Work on a job in a task of its own; `pause` is what it waited for, if it did."""
         task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
         waited, alone = pause is not None, pause is not None and not pause.through
         self._runs[job.id] = _Run(task=task, folder=job.folder, waited=waited, alone=alone)
@@ -335,7 +335,7 @@ class Scheduler:
                 await self._met(job, folder, error)
 
     async def _put_aside(self, job: Job) -> None:
-        """Its folder is no longer configured: it waits until it is again."""
+        """Let a job whose folder is no longer configured wait until the folder is back."""
         self._events.warn("job.folder_unknown", **job.told())
         try:
             if not is_ending(job):
@@ -362,7 +362,7 @@ class Scheduler:
             self.waiting[now.id] = Waiting(job=now)
 
     def _refused(self, job: Job, folder: Folder, error: Exception) -> None:
-        """What a job needs to end was refused: the job, or its folder, waits."""
+        """Let the job, or its folder, wait: what the job needs in order to end was refused."""
         known = self._known(job, error)
         self._waits_for(known, job, folder, self._outcome(job, folder, known))
 
@@ -386,12 +386,12 @@ class Scheduler:
             case Outcome.HOLD if not is_ending(job):
                 self._waits_for(error, job, folder, becomes)
                 await self._release(job, self.held.now[job.id].until, error)
-            case _:  # it stays where it is, its attempt going on
+            case _:  # it stays where it is, in the same attempt
                 self.waiting[job.id] = Waiting(job=job)
                 self._waits_for(error, job, folder, becomes)
 
     def _waits_for(self, error: OcrdError, job: Job, folder: Folder, becomes: Outcome) -> None:
-        """The folder waits, or the job alone.  Told once."""
+        """Let the folder wait, or the job alone.  Logged once."""
         if becomes is Outcome.PAUSE:
             if self.paused.met(folder.name, error, self._clock()):
                 self._events.warn("folder.paused", folder=folder.name, **error.told())
@@ -399,9 +399,10 @@ class Scheduler:
             self._events.warn("job.held", **job.told(), **error.told())
 
     async def _source_changed(self, job: Job, folder: Folder, error: OcrdError) -> None:
-        """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew.
+        """End the job if its original was taken away; a changed one settles and is recorded anew.
 
-        A joined document is given up in either case; its files come to rest, and are joined, anew.
+        A joined document in the inbox is given up in either case: its files settle and are joined
+        anew.  If the inbox itself is missing, the folder waits.
         """
         is_gone = error.kind == "source-gone"
         if is_gone and not await self._call(folder.inbox, os.path.isdir, folder.inbox):
@@ -416,11 +417,11 @@ class Scheduler:
             return
         await self._release(job, self._clock() + max(folder.settle_s, LOOK_AGAIN_S), error)
         self._events.warn("job.source_changed", **job.told(), error=error.message)
-        if job.place is Place.INBOX:  # no event may come of it, nor a rescan find it another
+        if job.place is Place.INBOX:  # there may be no event, and no change for a rescan
             self.inboxes.hint(job.folder, job.source)
 
     def _known(self, job: Job, error: Exception) -> OcrdError:
-        """An error as one with a remedy; what nobody foresaw is a defect."""
+        """The error as one with a remedy; an error that nobody foresaw is a defect of ocrd."""
         if isinstance(error, OcrdError):
             return error
         if isinstance(error, OSError) and error.errno:
@@ -434,7 +435,7 @@ class Scheduler:
     # --- back into the queue, and out of it ---
 
     async def _put_back(self, job: Job) -> None:
-        """Into the queue, as when the daemon stops: it goes on later, its finished pages kept."""
+        """Put a job back into the queue, as when the daemon stops; its finished pages are kept."""
         now = await self._call(LEDGER, self._ledger.job, job.id)
         if now is None or now.state not in UNDER_WAY:
             self.waiting.pop(job.id, None)
@@ -445,13 +446,13 @@ class Scheduler:
     async def _release(
         self, job: Job, not_before: float, error: OcrdError | None, *, refund: bool = True
     ) -> None:
-        """Into the queue until `not_before`; `refund` gives the attempt back."""
+        """Put a job into the queue until `not_before` (Unix time); `refund` returns its attempt."""
         reason = JobError.of(error) if error else None
         back = partial(self._ledger.release, not_before=not_before, error=reason, refund=refund)
         await self._call(LEDGER, back, job)
 
     def _free(self, job: Job) -> None:
-        """A job has ended.  What is left of it in the inbox is new again."""
+        """Let go of a job that has ended.  Its files that are still in the inbox are new again."""
         self.held.ended(job.id)
         if job.place is Place.GONE:
             for member in job.members:
@@ -462,17 +463,17 @@ class Scheduler:
     # --- cancels ---
 
     async def cancel(self, numbers: Collection[int]) -> list[Job]:
-        """Have jobs cancelled: queued and running ones, and those that end but are held up.
+        """Have jobs cancelled: queued and running ones, and those held up in their last steps.
 
         Returns:
-            Those that will be.
+            The jobs that will be cancelled.
         """
         asked = list(await self._call(LEDGER, self._ledger.request_cancel, numbers))
         for number in set(numbers) - {job.id for job in asked}:
             if number not in self.held.now:
                 continue
             job = await self._call(LEDGER, self._ledger.job, number)
-            ours = number in self.waiting or number in self._runs  # it may be at a try just now
+            ours = number in self.waiting or number in self._runs  # it may be in a try now
             if ours and job is not None and job.state in ACTIVE and is_ending(job):
                 asked.append(job)
                 self._cancel_soon(job)
@@ -489,7 +490,7 @@ class Scheduler:
         task.add_done_callback(lambda _task: self._cancelling.pop(job.id, None))
 
     async def _cancel(self, job: Job, folder: Folder) -> None:
-        """Once nobody is at work on it any more, as a call may take its time."""
+        """Cancel a job once its task has ended, for which a call under way may take its time."""
         if (run := self._runs.get(job.id)) is not None:
             run.task.cancel()
             await asyncio.wait({run.task})
@@ -497,7 +498,7 @@ class Scheduler:
         try:
             now = await self._call(LEDGER, self._ledger.job, job.id)
             if now is not None and waiting is None and is_ending(now):
-                waiting = Waiting(job=now)  # it was at a try: nobody else would take it up again
+                waiting = Waiting(job=now)  # it was in a try: nothing else would resume it
             if now is not None and now.state in ACTIVE:
                 now = await self.worker.cancel(now, folder)
             if now is not None and now.state not in UNDER_WAY:  # or the try was faster
@@ -508,4 +509,4 @@ class Scheduler:
             self._refused(job, folder, error)
             if waiting is not None:
                 self.waiting[job.id] = waiting
-            await asyncio.sleep(POLL_S)  # it is asked for again
+            await asyncio.sleep(POLL_S)  # before the cancel is tried again

@@ -1,4 +1,4 @@
-"""What is known of a running daemon, told once a second: for `ocrd status`, and to systemd."""
+"""The status of a running daemon, published once a second: for `ocrd status`, and to systemd."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVERY_S = 1.0
 ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)
 PLACE = "the status file"
 CLOSED = ("no-permission", "unreadable")
-MOST_TOLD = 100  # jobs that are held, in a snapshot
+MOST_TOLD = 100  # held jobs that a snapshot lists
 WINDOW_S = 60.0
 PAGE_EVENTS = frozenset({"page.done", "page.partial", "page.failed"})
 JOB_ENDS = frozenset({"job.done", "job.failed", "job.cancelled"})
@@ -39,16 +39,16 @@ FAILURES = frozenset({"job.failed", "file.refused"})
 
 
 class Rates:
-    """A sink that counts pages and failures, and knows each folder's pages per second of late.
+    """A sink that counts pages and failures, and knows each folder's recent pages per second.
 
-    By a clock that never goes back, seconds.
+    The clock counts seconds, and never goes back.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
         self._recent: deque[tuple[float, str]] = deque()
-        self._lately = Counter[str]()  # the same by folder
+        self._lately = Counter[str]()  # the number of recent pages, by folder
         self.pages = 0
         self.failed = 0
 
@@ -72,7 +72,7 @@ class Rates:
 
 @dataclass(eq=False)
 class Status:
-    """Gathers what is to be told, and tells it."""
+    """Gathers the status and publishes it."""
 
     config: Callable[[], Config]
     scheduler: Scheduler
@@ -85,18 +85,18 @@ class Status:
     def __post_init__(self) -> None:
         self._started_at = time.time()
         self._ticks = -1
-        self._closed: set[str] = set()  # what stood in the last snapshot
+        self._closed: set[str] = set()  # messages of closed folders at the last round
 
     async def run(self) -> None:
-        """Tell every second until cancelled.
+        """Publish the status every second until cancelled.
 
-        By threads of its own: those of the ledger or of a share may all wait, and a supervisor that
-        hears nothing meanwhile ends a daemon that only waits.
+        Its calls have threads of their own: those of the ledger or of a share may all be blocked,
+        and a supervisor that hears nothing meanwhile ends a daemon that only waits.
         """
         call = self.scheduler.parts.call
         while True:
             facts = self.facts(await call(PLACE, self._counts))
-            with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
+            with contextlib.suppress(OSError):  # a full disk: the folders' pauses report it
                 await call(PLACE, snapshot.write, self.config().spool, facts)
             for listener in self.listeners:
                 await call(PLACE, listener, facts)
@@ -107,7 +107,7 @@ class Status:
             await asyncio.sleep(EVERY_S)
 
     def _have_opened(self, facts: Mapping[str, Any]) -> None:
-        """Folders that were dropped and are closed to us: once for each, have them opened."""
+        """Ask, once for each, that dropped folders that are closed to the daemon be opened."""
         told = [*facts["held"]]
         for folder in facts["folders"]:
             told += [folder["paused"], *folder.get("conditions", ())]
@@ -119,12 +119,12 @@ class Status:
     def _counts(self) -> Mapping[str, FolderGlance]:
         try:
             seen = glance(self.config().ledger)
-        except OcrdError:  # locked, or the disk is full: the scheduler tells of it
+        except OcrdError:  # locked, or the disk is full: the scheduler reports it
             return {}
         return {each.folder: each for each in seen.folders}
 
     def facts(self, counts: Mapping[str, FolderGlance]) -> dict[str, Any]:
-        """What is known of a running daemon."""
+        """The status of the daemon, as the snapshot has it; `counts` come from the ledger."""
         engine, scheduler = self.scheduler.parts.engine, self.scheduler
         report = engine.report()
         return {
@@ -215,7 +215,7 @@ class Status:
         )
 
     def _all_alive(self) -> bool:
-        """Whether scheduler, watchers and engine have each moved since the last look."""
+        """Whether inboxes and engine work, and the scheduler has moved or has jobs running."""
         ticks, self._ticks = self._ticks, self.scheduler.ticks
         moved = self.scheduler.ticks != ticks or self.scheduler.running > 0
         state = self.scheduler.parts.engine.report().state

@@ -1,4 +1,4 @@
-"""What is wrong with the daemon itself; parts of it that fail are told of, and run again."""
+"""What is wrong with the daemon itself; parts of it that fail are reported, and run again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrd.events import Events
 from ocrd.oserrors import os_error
 from ocrd.views.phrases import counted, iso
 
-RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over
+RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a failed part runs again; then a defect ends the daemon
 RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
 
 
@@ -23,9 +23,10 @@ RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
 class Troubles:
     """What is wrong with the daemon itself: why, and since when.
 
-    `parts` ended with what nobody foresaw and were started again; the configuration on the disk is
-    `refused`; `lost` trees are not themselves, which their folders tell; `orphans` says why
-    originals in the spool, of which the ledger knows nothing, do not go back to an inbox.
+    `parts` holds the parts that failed and run again, by name; `refused` says why the configuration
+    on the disk is not in force; `lost` holds the trees that are not themselves, which their folders
+    report; `orphans` says why originals in the spool that the ledger does not know do not go back
+    to an inbox.  Times are seconds since the epoch.
     """
 
     parts: dict[str, tuple[OcrdError, float]] = field(default_factory=dict)
@@ -34,7 +35,7 @@ class Troubles:
     orphans: list[OcrdError] = field(default_factory=list)
 
     def told(self) -> list[dict[str, Any]]:
-        """For the snapshot; a message, a hint and the time of each."""
+        """The troubles for the snapshot: kind, message, hint and time of each."""
         found = [
             {"kind": "part", "message": error.message, "hint": error.hint, "since": at}
             for error, at in self.parts.values()
@@ -53,10 +54,10 @@ class Troubles:
 async def kept_going(
     name: str, part: Callable[[], Awaitable[None]], troubles: Troubles, events: Events
 ) -> None:
-    """Run a part; one that ends with an error is told of, and runs again.
+    """Run a part of the daemon; if it ends with an error, report that and run it again.
 
     Raises:
-        OcrdError: It fails again and again, with what nobody foresaw.
+        OcrdError: It fails again and again, with errors that nobody foresaw.
     """
     failed = 0
     while True:

@@ -42,28 +42,28 @@ from ocrd.worker.pages import Parts
 from ocrd.worker.worker import Worker
 
 PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
-BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
+BUNDLE_S = 120.0  # a bundle may take so long, plus `BUNDLE_PAGE_S` for each page
 BUNDLE_PAGE_S = 5.0
-CLOSE_S = 5.0  # the ledger has so long to be closed
+CLOSE_S = 5.0  # the longest wait for the ledger to close
 
 
 @dataclass(frozen=True, kw_only=True)
 class House:
-    """All parts, wired."""
+    """The daemon's parts, wired together."""
 
     scheduler: Scheduler
     children: tuple[ChildPool, ...]
-    places: contextlib.ExitStack  # gives ledger and locks back
-    held: Mapping[Path, int]  # what no other daemon may have, by descriptors
+    places: contextlib.ExitStack  # closes the ledger and releases the locks
+    held: Mapping[Path, int]  # descriptors of the files that no other daemon may have
 
     def replaced(self) -> Path | None:
-        """The ledger or the lock, once it has been deleted or another file has its name.
+        """The ledger or the lock, if it was deleted or another file has its name; otherwise None.
 
-        One that is away with its mount comes back with that.
+        A file whose mount is missing does not count: it comes back with the mount.
         """
         for file, descriptor in self.held.items():
             ours, there = os.fstat(descriptor), None
-            for path in (file.parent, file):  # without the file its folder, or one above a mount
+            for path in (file.parent, file):  # a folder's device shows a missing mount
                 with contextlib.suppress(OSError):
                     there = path.stat()
             if ours.st_nlink == 0 or (
@@ -73,7 +73,7 @@ class House:
         return None
 
     def close(self) -> bool:
-        """Give everything back; whether all of it could be: a hanging disk keeps the ledger."""
+        """Stop the children and close the ledger; False if a hanging disk prevents that."""
         for pool in self.children:
             pool.stop()
         closing = threading.Thread(target=self.places.close, name="close", daemon=True)
@@ -90,9 +90,9 @@ def build(
     disk: Disk | None = None,
     heed_hours: bool = True,
 ) -> House:
-    """Wire everything up; the scheduler still wants to be told of folders and inboxes.
+    """Wire all parts together; the scheduler still has to be given folders and inboxes.
 
-    `heed_hours` tells whether folders' schedules count.
+    `heed_hours` says whether folders' schedules count.
 
     Raises:
         PlaceError: The root cannot be used.
@@ -101,7 +101,7 @@ def build(
     ledger, spool, places = open_places(config, events, disk)
     held = {}
     for file in (config.ledger, config.spool / snapshot.LOCK):
-        held[file] = os.open(file, os.O_PATH | os.O_CLOEXEC)  # SQLite's own locks bear no other
+        held[file] = os.open(file, os.O_PATH | os.O_CLOEXEC)  # closing others drops SQLite's locks
         places.callback(os.close, held[file])
     pages, page_children = page_source(config, engine)
     document_children = ChildPool(
@@ -111,7 +111,7 @@ def build(
         calls=(pile.build,),
         threads=1,
     )
-    orientation = None  # for others than the embedded engine, which sees it itself
+    orientation = None  # embedded engines see it themselves
     if engine.kind not in EMBEDDED and osd.installed():
         orientation = partial(osd.stand_up, page_children)
     gate = PageGate(engine.capacity + page_children.processes)
@@ -152,10 +152,10 @@ def build(
 def open_places(
     config: Config, events: Events, disk: Disk | None = None
 ) -> tuple[Ledger, Spool, contextlib.ExitStack]:
-    """Ledger and spool, for this daemon alone until the stack is closed.
+    """The ledger and the spool, locked for this process until the stack is closed.
 
-    A ledger elsewhere is read first: it knows which spool belongs to it, so that none is made
-    beneath a root that is not mounted.
+    A ledger outside the spool is opened first: it knows which spool belongs to it, so that none is
+    made beneath a root that is not mounted.
 
     Raises:
         PlaceError: The spool is not this installation's (`tree-lost`), or cannot be used.
@@ -179,7 +179,7 @@ def open_places(
         spool = Spool(config.root, trees=trees, disk=disk)
         spool.prepare()
         _lock(config.spool / snapshot.LOCK, opened)
-        # Else a new job is taken for one that an earlier ledger gave its number to.
+        # Otherwise a new job could be taken for one with the same number in an earlier ledger.
         ledger.number_after(number_beside(config.ledger))
         return ledger, spool, opened.pop_all()
 
@@ -199,7 +199,7 @@ def _lock(file: Path, opened: contextlib.ExitStack) -> None:
 
 
 def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
-    """What makes page images, and its children."""
+    """The source of page images, and the pool of its child processes."""
     given = config.settings.pages
     preload = ["ocrd.pages.pdf", "ocrd.imaging"]
     preload += [BARCODES] if importlib.util.find_spec(BARCODES) else []
@@ -221,7 +221,7 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
 
 
 async def _build_bundle(children: ChildPool, max_pixels: int, spec: BundleSpec, pages: int) -> None:
-    bounded = replace(spec, max_pixels=max_pixels)  # what was read is shown, and nothing larger
+    bounded = replace(spec, max_pixels=max_pixels)  # show what was read, and nothing larger
     await children.run(
         pile.build,
         bounded,
@@ -232,7 +232,7 @@ async def _build_bundle(children: ChildPool, max_pixels: int, spec: BundleSpec, 
 
 
 def versions() -> dict[str, str]:
-    """What produced a result: ocrd, Python and the libraries that matter, where installed."""
+    """The versions of what produces a result: ocrd, Python and main libraries, where installed."""
     found = {"ocrd": ocrd.__version__, "python": platform.python_version()}
     for name in ("pymupdf", "pillow", "rapidocr", "onnxruntime", "vllm", "torch"):
         try:

@@ -1,8 +1,8 @@
-"""Events become log lines, coloured on a terminal and plain otherwise, or entries of the journal.
+"""Writes events as log lines, coloured on a terminal and plain otherwise, or to the journal.
 
-An entry has native fields, so that `journalctl OCRD_JOB=42` finds it: OCRD_EVENT (`job.failed`) and
-one for each of the event's own (OCRD_JOB, OCRD_FOLDER, OCRD_PAGE …); PRIORITY as syslog counts;
-MESSAGE is the same in one readable line.
+A journal entry has native fields, so that `journalctl OCRD_JOB=42` finds it: OCRD_EVENT
+(`job.failed`) and one for each field of the event (OCRD_JOB, OCRD_FOLDER, OCRD_PAGE …); PRIORITY is
+that of syslog; MESSAGE says the same in one readable line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ocrd.events import Event, Level, Sink
 from ocrd.files import display
 
 LONGEST_VALUE = 4000  # characters in a field of the journal; a traceback fits
-LONGEST_LINE = 4096  # bytes that others write to standard error
+LONGEST_LINE = 4096  # bytes of a line that other code writes to standard error
 _STDERR = 2
 
 
@@ -34,8 +34,8 @@ def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
     Args:
         form: `console` (colours), `plain` or `json`; `auto` is `console` on a terminal and
             `plain` otherwise.
-        level: The least level to write: `debug`, `info`, `warning` or `error`.
-        stream: Where to.
+        level: The lowest level to write: `debug`, `info`, `warning` or `error`.
+        stream: The stream to write to.
     """
     if form == "auto":
         form = "console" if stream.isatty() else "plain"
@@ -54,10 +54,10 @@ def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
 
 
 def journal_sink(level: str) -> Sink:
-    """A sink that writes entries of `level` and worse.
+    """A sink that writes events of `level` and worse to the journal.
 
-    Names come from the code and values are escaped: nothing that a file is called can end a line
-    or begin a field of its own.
+    Field names come from the code and values are escaped: no file name can end a line or begin a
+    field of its own.
     """
     least = Level[level.upper()]
 
@@ -89,7 +89,7 @@ def _renderers(form: str) -> list[Any]:
 
 
 def _stamped(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The moment as all of ocrd tells it, with the zone."""
+    """Add the time of writing, in the format used all over ocrd, with the zone."""
     event["timestamp"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
     return event
 
@@ -97,7 +97,7 @@ def _stamped(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mutab
 def _one_line(
     _logger: Any, _name: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """No value may break its line or colour the terminal: file names come from anybody."""
+    """Escape values that would break the line or colour the terminal: anybody may name a file."""
     for key, value in event.items():
         if isinstance(value, str) and key != "traceback":
             event[key] = one_line(value)
@@ -107,8 +107,8 @@ def _one_line(
 def one_line(value: object) -> str:
     r"""The value in printable characters only.
 
-    What is printable already stays as it is: names in events were escaped where they were emitted,
-    and escaping them again would double each backslash.
+    A printable value stays as it is: names in events were escaped where they were emitted, and
+    escaping them again would double each backslash.
     """
     text = str(value)
     return text if text.isprintable() else display(text)
@@ -116,16 +116,16 @@ def one_line(value: object) -> str:
 
 @contextmanager
 def standard_error_apart(tell: Callable[[str], object]) -> Iterator[TextIO]:
-    """Keep the log's stream to the log: what else is written to standard error is told by line.
+    """Keep the log's stream for the log: all else on standard error goes to `tell`, line by line.
 
-    Libraries and their child processes draw progress bars there, and a stream of JSON is none any
-    more with one of them in it.
+    Libraries and their child processes draw progress bars there, and a stream of JSON with a
+    progress bar in it is no longer JSON.
 
     Args:
-        tell: Is given each line (or state of a progress bar), on a thread of its own.
+        tell: Called with each line (or state of a progress bar), on a thread of its own.
 
     Yields:
-        The stream that standard error was.
+        The stream that standard error was before.
     """
     sys.stderr.flush()
     reader, writer = os.pipe()
@@ -140,7 +140,7 @@ def standard_error_apart(tell: Callable[[str], object]) -> Iterator[TextIO]:
         finally:
             sys.stderr.flush()
             os.dup2(kept, _STDERR)
-            thread.join(1)  # a child that lives on holds the other end
+            thread.join(1)  # a child that is still alive holds the other end
 
 
 def _tell_lines(reader: int, tell: Callable[[str], object]) -> None:

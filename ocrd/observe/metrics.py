@@ -1,4 +1,4 @@
-"""Prometheus metrics: what the events tell, counted, and how the daemon stands.
+"""Prometheus metrics: counts of events, and gauges of the daemon's status.
 
 Labels are folders, outcomes and kinds of errors: words from the configuration and the code, never
 file names.
@@ -29,8 +29,8 @@ LOOPBACK = "127.0.0.1"
 ENGINE_STATES = ("stopped", "loading", "ready", "restarting", "failed")
 PAGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 CONNECTIONS = 16  # at once; further ones are closed
-PATIENCE_S = 5.0  # with one that says nothing
-KINDS = 64  # of failures that are counted apart: a hostile file may invent them
+PATIENCE_S = 5.0  # with a connection that sends nothing
+KINDS = 64  # of failures that are counted separately: a hostile file may invent new ones
 JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
 
 
@@ -84,7 +84,7 @@ class Metrics:
         return kind if kind in self._kinds else "other"
 
     def stand(self, facts: Mapping[str, Any]) -> None:
-        """Set the gauges from what `ocrd status --json` would say."""
+        """Set the gauges from the daemon's snapshot, and the one for GPU memory."""
         for state in ENGINE_STATES:
             self._engine.labels(state).set(facts["engine"]["state"] == state)
         self._in_flight.set(facts["pages_in_flight"])
@@ -99,7 +99,7 @@ class Metrics:
             self._gpu.labels(device).set(used)
 
     def serve(self, port: int) -> Callable[[], None]:
-        """Answer scrapes on the loopback address; returns what stops it."""
+        """Answer scrapes on the loopback address; returns a function that stops it."""
         own = {"registry": self.registry, "timeout": PATIENCE_S}
         handler = type("Scrape", (MetricsHandler,), own)
         server = _Scrapes((LOOPBACK, port), handler)
@@ -114,7 +114,7 @@ class Metrics:
         return stop
 
     def write(self, file: Path) -> None:
-        """Write them for node_exporter's textfile collector: whole or not at all.
+        """Write the metrics for node_exporter's textfile collector: whole or not at all.
 
         Raises:
             OSError: The file cannot be written.
@@ -123,7 +123,7 @@ class Metrics:
 
 
 class _Scrapes(ThreadingHTTPServer):
-    """Answers so many at once, and no more: each takes a thread and a descriptor."""
+    """Answers at most `CONNECTIONS` clients at a time: each takes a thread and a descriptor."""
 
     daemon_threads = True
 
@@ -144,7 +144,7 @@ class _Scrapes(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever goes away before the answer is nobody's concern."""
+        """Ignore errors: a client may leave before the answer."""
 
 
 def gpu_memory() -> list[tuple[str, int]]:

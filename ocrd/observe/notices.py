@@ -1,4 +1,4 @@
-"""People and programs are told of jobs: commands at once, mail and webhooks as digests.
+"""Notifies people and programs of jobs: commands immediately, mail and webhooks as digests.
 
 All of it happens on a thread of its own, bounded in time and number: a hook that hangs holds up
 no job, and a thousand failures make one message.
@@ -26,12 +26,12 @@ from ocrd.observe.log import one_line
 TOLD = frozenset({"job.done", "job.failed"})
 LONGEST_QUEUE = 10_000
 LISTED = 50  # failures that a digest names; it counts the rest
-LAST_WORDS = 500  # bytes of standard error that a command's failure tells
+LAST_WORDS = 500  # bytes of a failed command's standard error that are reported
 SENDMAIL = "/usr/sbin/sendmail"
 
 
 class Notices:
-    """A sink that tells those whom `[notify]` names, and `events` when telling fails.
+    """A sink that notifies as `[notify]` asks; when that fails, it emits an event to `events`.
 
     `sendmail` is the program that takes a mail on its standard input.
     """
@@ -44,13 +44,13 @@ class Notices:
         self._sendmail = sendmail
         self._waiting: queue.Queue[Event | None] = queue.Queue(LONGEST_QUEUE)
         self._digest: list[Mapping[str, Any]] = []
-        self._failures = 0  # since the last digest, those it does not list included
+        self._failures = 0  # since the last digest, including those not listed
         self._digest_due = 0.0
         self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
         self._thread.start()
 
     def __call__(self, event: Event) -> None:
-        """Take an event; never waits."""
+        """Queue an event; never waits."""
         if event.name not in TOLD:
             return
         try:
@@ -59,7 +59,7 @@ class Notices:
             self._events.warn("notice.dropped", about=event.name)
 
     def stop(self) -> None:
-        """Tell what is still to be told, then end."""
+        """Send what is still to be sent, then end."""
         self._waiting.put(None)
         self._thread.join(2 * self._settings.timeout_s)
 
@@ -125,7 +125,7 @@ class Notices:
     def _guarded(self, way: str, tell: Callable[[], None]) -> None:
         try:
             tell()
-        except Exception as error:  # such as no HTTP at all; the next notices are told all the same
+        except Exception as error:  # such as an answer that is not HTTP; later notices go out
             hint = "See [notify] in the configuration; the job itself is not affected."
             self._events.warn("notice.failed", way=way, error=_reason(error), hint=hint)
 
@@ -139,14 +139,14 @@ def run_command(
 ) -> None:
     """Run `command` with `text` on its standard input, and wait for it.
 
-    It leads a process group of its own: when its time is over, all that it started goes with it.
-    Its standard error is a file and not a pipe, so that what it leaves in the background on
-    purpose is not waited for.  Its variables are this process's own unless they are given.
+    It leads a process group of its own: when its time is over, everything that it started is
+    killed, too.  Its standard error is a file and not a pipe, so that processes that it leaves in
+    the background on purpose are not waited for.  `environment` is this process's own by default.
 
     Raises:
         OSError: It cannot be started.
         ValueError: An argument or a variable holds a NUL.
-        subprocess.CalledProcessError: It failed; `stderr` holds its last words.
+        subprocess.CalledProcessError: It failed; `stderr` holds the end of its standard error.
         subprocess.TimeoutExpired: It was killed.
     """
     with tempfile.TemporaryFile() as said:
@@ -171,7 +171,7 @@ def run_command(
 
 
 def digest(listed: Sequence[Mapping[str, Any]], count: int) -> list[str]:
-    """The failures as lines for people: what, why, what to do; those not listed are counted."""
+    """The failures as lines for people: what, why, what to do; the rest of `count` as a number."""
     lines = []
     for failure in listed:
         told = {name: one_line(value) for name, value in failure.items()}
@@ -190,6 +190,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         said = (error.stderr or b"").decode(errors="replace").strip()
         return f"exit code {error.returncode}: {said}"
-    if isinstance(error, subprocess.TimeoutExpired):  # its own words tell the command's arguments
+    if isinstance(error, subprocess.TimeoutExpired):  # its own text shows the command's arguments
         return f"timed out: killed after {error.timeout:g} s"
     return str(error)

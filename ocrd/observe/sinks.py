@@ -1,4 +1,4 @@
-"""Who listens, as the configuration asks: the log or the journal, metrics, notices."""
+"""The sinks that the configuration asks for: the log or the journal, metrics, notices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ocrd.observe.notices import Notices
 
 
 class Audience(NamedTuple):
-    """Everybody who listens."""
+    """The stream of events, with its sinks, and the listeners to the daemon's status."""
 
     events: Events
     listeners: list[Callable[[Mapping[str, Any]], None]]
@@ -25,7 +25,7 @@ class Audience(NamedTuple):
 
 @contextmanager
 def audience(settings: Settings, level: str) -> Iterator[Audience]:
-    """Gather the audience for a run; at its end, what is still to be told is told.
+    """Set up the audience of a run; at its end, pending notices are sent.
 
     Raises:
         PlaceError: The metrics' port is taken.
@@ -71,7 +71,7 @@ def _add_metrics(gathered: Audience, settings: Settings, undo: ExitStack) -> Non
 
 
 def _writer(metrics: Metrics, file: Path, events: Events) -> Callable[[Mapping[str, Any]], None]:
-    """Writes the file again and again; a failure is told once, until it has gone well again."""
+    """A listener that writes the file each time; logs only the first of successive failures."""
     told = False
 
     def write(_facts: Mapping[str, Any]) -> None:

@@ -15,9 +15,9 @@ MICROSECONDS = 1_000_000
 
 
 class Notifier:
-    """Speaks to the socket that systemd listens on: `$NOTIFY_SOCKET`, or empty where nobody does.
+    """Sends messages to systemd's socket, `$NOTIFY_SOCKET`; to nobody if the address is empty.
 
-    That is a path, or an abstract name after `@`.
+    The address is a path, or an abstract name after `@`.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -27,22 +27,22 @@ class Notifier:
         self._last_status = ""
 
     def status(self, text: str) -> None:
-        """One line on what the daemon is doing; the same line twice is sent once."""
+        """Say in one line what the daemon is doing; the same line is not sent twice in a row."""
         line = display(text)[:LONGEST_STATUS]
         if line != self._last_status:
             self._last_status = line
             self._send(f"STATUS={line}")
 
     def ready(self) -> None:
-        """Start-up, or taking a new configuration, is complete."""
+        """Say that the start, or the change to a new configuration, is complete."""
         self._send("READY=1")
 
     def loading(self, seconds: float) -> None:
-        """Start-up goes on; do not give up for so many seconds."""
+        """Say that the start continues, and may take `seconds` more before systemd gives up."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * MICROSECONDS)}")
 
     def reloading(self) -> None:
-        """A new configuration is being taken.
+        """Say that a new configuration is being loaded.
 
         The time stamp is what `Type=notify-reload` asks for; older systemd ignores it.
         """
@@ -50,11 +50,11 @@ class Notifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={stamp}")
 
     def stopping(self) -> None:
-        """The daemon drains and ends."""
+        """Say that the daemon drains and ends."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Watcher, worker and engine have just been seen to work."""
+        """Say that scheduler, inboxes and engine have just been seen to work."""
         self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
@@ -65,8 +65,8 @@ class Notifier:
 
 
 def notifier(environment: MutableMapping[str, str] = os.environ) -> Notifier:
-    """Who supervises this process.  Takes the socket's name out of the environment.
+    """The notifier to this process's supervisor; takes its address out of the environment.
 
-    Children must not find it: what they said would be taken for the daemon's word.
+    Children must not find it there: their messages would be taken for the daemon's.
     """
     return Notifier(environment.pop("NOTIFY_SOCKET", ""))

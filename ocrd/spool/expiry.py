@@ -1,7 +1,7 @@
-"""Archived originals that have been kept long enough are deleted: only those filed there by ocrd.
+"""Deletes archived originals that have been kept long enough: only those that ocrd filed there.
 
-Whatever a person put into the archive, or changed there, stays.  A deletion cut short by a crash is
-simply repeated.
+Whatever a person put into the archive, or changed there, stays.  A deletion interrupted by a crash
+is simply repeated.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class Fate(enum.StrEnum):
     """What became of an archived original."""
 
     DELETED = "deleted"
-    GONE = "no longer there"  # a person took it, or a crash came after its deletion
+    GONE = "no longer there"  # a person took it, or a crash followed its deletion
     FOREIGN = "something else lies there now"
-    OUTSIDE = "not below the folder's archive"  # which has been moved since; left where it is
+    OUTSIDE = "not below the folder's archive"  # the archive was moved since; the file stays
 
 
 def expire(job: Job, archive: Path, disk: Disk) -> Fate:
-    """Delete the archived original of a done job, if that is what lies there.
+    """Delete the archived original of a done job, if it still is the file that was archived.
 
     Raises:
         OSError: The archive cannot be read or written now.
@@ -44,10 +44,10 @@ def tidy(folder: Path, archive: Path, in_use: Path, disk: Disk) -> None:
     """Remove dated folders that have become empty, from `folder` upward.
 
     Args:
-        folder: Where an original was.
-        archive: Stays, whatever it holds.
-        in_use: Where originals are filed today: it stays, and what lies above and below it, as a
-            job may be on its way there.
+        folder: The folder that an original was in.
+        archive: The archive itself, which is never removed.
+        in_use: The folder that originals are filed in today.  It stays, and so do the folders
+            above and below it, since a job may be on its way there.
         disk: The system calls.
     """
     while folder != archive and folder.is_relative_to(archive):
@@ -63,7 +63,7 @@ def tidy(folder: Path, archive: Path, in_use: Path, disk: Disk) -> None:
 
 
 def _expire_members(job: Job, folder: Path, disk: Disk) -> Fate:
-    """The files of a joined document; the folder goes with the last thing in it."""
+    """Delete the files of a joined document, and their folder if nothing else is in it."""
     filed = {member.name: member for member in job.members}
     names = disk.names(folder)
     deleted = [name in filed and _delete(folder / name, filed[name], disk) for name in names]
@@ -75,7 +75,7 @@ def _expire_members(job: Job, folder: Path, disk: Disk) -> Fate:
 
 
 def _delete(path: Path, filed: Job | Member, disk: Disk) -> bool:
-    """Delete a file that is still what was filed, unless it changes while it is looked at."""
+    """Delete a file if it still is what was filed and does not change meanwhile; whether it was."""
     before = disk.lstat(path)
     if before is None or not stat.S_ISREG(before.st_mode):
         return False

@@ -1,9 +1,9 @@
-"""A job's folder in the spool, and `job.json`, all that it says about itself.
+"""A job's folder in the spool, and its record, `job.json`.
 
-The file is replaced as a whole.  It tells what the job's file was, so that a lost ledger can be
-built anew; what its files will be called outside the spool, from before any of them leaves; and
-which moves are under way, so that they can be taken up after a crash.  An older ocrd had a file for
-each of these.
+The record is always replaced as a whole.  It says what the job's file was, so that a lost ledger
+can be rebuilt; what the job's files will be called outside the spool, before any of them leaves;
+and which moves are under way, so that they can be resumed after a crash.  An older ocrd kept these
+in separate files.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _OLD_MOVE = ".move"
 
 
 class Phase(enum.StrEnum):
-    """What may have been done of a move, at most, since it was recorded."""
+    """How far, at most, a move may have got since it was recorded."""
 
-    PLANNED = "planned"  # nothing yet; never recorded
-    LINKING = "linking"  # the target was free; it is being made a second name of the thing
-    RESERVED = "reserved"  # the target was free; an empty file holds it for the thing
-    COPYING = "copying"  # the part is being written: worth nothing yet
-    COPIED = "copied"  # the part is complete and durable; the target may be it already
-    PLACED = "placed"  # the target is complete and durable; the source is to go
+    PLANNED = "planned"  # nothing done yet; never recorded
+    LINKING = "linking"  # the target was free; the source or part is being hard-linked to it
+    RESERVED = "reserved"  # the target was free; an empty file reserves its name
+    COPYING = "copying"  # the part is being written and is of no use yet
+    COPIED = "copied"  # the part is complete and durable, and may have become the target already
+    PLACED = "placed"  # the target is complete and durable; the source is still to be removed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,10 +46,10 @@ class Intent:
     """A move under way.
 
     Attributes:
-        source: What is to be moved.
-        target: Where to.
-        phase: How far it may have come.
-        part: The copy beside the target, when the two lie on different file systems.
+        source: The file or folder to move.
+        target: Its new path.
+        phase: How far the move may have got.
+        part: The copy beside the target, if source and target are on different file systems.
     """
 
     source: Path
@@ -59,7 +59,7 @@ class Intent:
 
     @property
     def thing(self) -> Path:
-        """What takes the target's name: the copy if there is one, else the source itself."""
+        """The path to rename to the target: the copy if there is one, otherwise the source."""
         return self.part or self.source
 
     def at(self, phase: Phase) -> Intent:
@@ -67,7 +67,7 @@ class Intent:
         return replace(self, phase=phase)
 
     def to_json(self) -> dict[str, str | None]:
-        """As it is recorded."""
+        """The move as `job.json` records it."""
         return {key: value and str(value) for key, value in asdict(self).items()}
 
     @classmethod
@@ -83,7 +83,7 @@ class Intent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalNames:
-    """The names that the ledger has recorded for a job; None where it has none."""
+    """The final paths that the ledger has recorded for a job; None for each it has not."""
 
     outputs: str | None
     archived_to: str | None
@@ -92,13 +92,13 @@ class FinalNames:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRecord:
-    """What the job's file was.
+    """The part of `job.json` that says what the job's file was.
 
     Attributes:
         id: The job's number in the ledger that wrote it.
         token: The job's token.
         found: The file as it was recorded.
-        origin: Where the original was taken from: below the inbox, or from failed/ on a retry.
+        origin: The path that the original was taken from: in the inbox, or in failed/ on a retry.
         created_at: When the job was recorded, seconds since the epoch.
     """
 
@@ -110,10 +110,10 @@ class JobRecord:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> JobRecord:
-        """What `told_of` made.
+        """The inverse of `told_of`.
 
         Raises:
-            ValueError, KeyError, TypeError: It is not such a record.
+            ValueError, KeyError, TypeError: `told` is not such a record.
         """
         found = Found(
             folder=str(told["folder"]),
@@ -131,16 +131,16 @@ class JobRecord:
 
 
 class JobDir:
-    """The folder `ID-TOKEN` of a job, and what may lie in it.
+    """A job's folder, `ID-TOKEN`, and the files that may be in it.
 
     Attributes:
-        path: Where it is.
+        path: The folder.
         token: The job's token.
-        original: The original while it is ours, or the folder of its members.
+        original: The original while it is in the spool; for a joined document, the members' folder.
         disk: The system calls.
-        bundle: The bundle, while it is built and until it is published.
-        sealed: Lies there once the bundle is complete and durable, and stays when it is published.
-        report: The reason of a failure, until it lies beside the original.
+        bundle: The folder of the bundle, until it is published.
+        sealed: An empty file, made once the bundle is complete and durable; publishing keeps it.
+        report: The report of a failure, until it is moved beside the original in failed/.
     """
 
     def __init__(self, path: Path, token: str, original: Path, disk: Disk) -> None:
@@ -149,7 +149,7 @@ class JobDir:
         self.original = original
         self.disk = disk
         self.bundle, self.sealed, self.report = path / "bundle", path / "sealed", path / "report"
-        self._kept: dict[str, Any] | None = None  # what the record says
+        self._kept: dict[str, Any] | None = None  # the record's contents, while `held`
 
     def has(self, path: Path) -> bool:
         """Whether anything lies at `path`."""
@@ -157,9 +157,9 @@ class JobDir:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """The folder is opened and its record read once for what this thread does within.
+        """Keep the folder open and its record in memory for what this thread does within.
 
-        Only one caller at a time is at work on a job.
+        Only one caller at a time works on a job.
 
         Raises:
             FileNotFoundError: There is no such folder.
@@ -173,7 +173,7 @@ class JobDir:
 
     @contextlib.contextmanager
     def opened(self, job: Job, origin: Path) -> Iterator[None]:
-        """`held`, with a record; both are made unless they are there, and nothing was taken yet."""
+        """`held`, after making the folder and its record; call it before the original is taken."""
         with contextlib.suppress(FileExistsError):
             self.disk.mkdir(self.path, PRIVATE)
         self.disk.fsync_dir(self.path.parent)
@@ -182,12 +182,12 @@ class JobDir:
             yield
 
     def moves(self) -> dict[str, Intent]:
-        """The moves under way, by their steps."""
+        """The moves under way, by step."""
         told = self._read().get("moves", {})
         return {step: Intent.from_json(move) for step, move in told.items()}
 
     def keep_move(self, step: str, intent: Intent | None) -> None:
-        """How far a step's move has come; None when it is over."""
+        """Record how far a step's move has got; None when it is over."""
         before = self._read().get("moves", {})
         moves = {other: told for other, told in before.items() if other != step}
         if intent is not None:  # escapes in the JSON keep names that are not UTF-8
@@ -196,14 +196,14 @@ class JobDir:
             self._put({"moves": moves})
 
     def keep_names(self, job: Job) -> None:
-        """The names that the ledger has recorded; before anything of the job leaves the spool."""
+        """Record the ledger's names, before any of the job's files leaves the spool."""
         names = {"outputs": job.outputs, "archived_to": job.archived_to, "failed_to": job.failed_to}
         self._put({"names": names})
 
     def recorded(self) -> tuple[JobRecord | None, FinalNames | None]:
-        """What the job's file was, and the names that were kept.
+        """What the job's file was, and its final names.
 
-        Either is None where nothing tells it that can be understood.
+        Either is None if the record lacks it or cannot be understood.
         """
         told = self._read()
         record = names = None
@@ -224,11 +224,11 @@ class JobDir:
         return told if told.get("version") == _VERSION else told | self._old()
 
     def _old(self) -> dict[str, Any]:
-        """What an older ocrd kept beside the record."""
+        """The names and moves that an older ocrd kept in files beside the record."""
         kept: dict[str, Any] = {}
         for name in filter(_is_old, self.disk.names(self.path)):
             with self.disk.open(self.path / name) as file, contextlib.suppress(ValueError):
-                kept[name] = json.load(file)  # or half of the names that were about to be written
+                kept[name] = json.load(file)  # a crash may have left the names half-written
         names = kept.pop(_OLD_NAMES, None)
         moves = {name.removesuffix(_OLD_MOVE): told for name, told in kept.items() if told}
         return {"names": names, "moves": moves}
@@ -238,7 +238,7 @@ class JobDir:
         after = {**before, **changes, "version": _VERSION}
         if after == before:
             return
-        held, self._kept = self._kept is not None, None  # which of the two, if it is not written?
+        held, self._kept = self._kept is not None, None  # a failed write may leave either version
         write_durably(self.path / NAME, (json.dumps(after) + "\n").encode(), self.disk)
         if held:
             self._kept = after
@@ -252,7 +252,7 @@ def _is_old(name: str) -> bool:
 
 
 def told_of(job: Job, origin: Path) -> dict[str, Any]:
-    """Names are bytes: base64 is the truth, `source_shown` for people."""
+    """The job for its record.  Names are bytes: base64 is exact, `source_shown` is for people."""
     return {
         "id": job.id,
         "token": job.token,

@@ -1,14 +1,15 @@
 """Moves that never overwrite, never show anything half-written, and survive a crash at any step.
 
-On one file system a move is one `renameat2(RENAME_NOREPLACE)`.  Where that cannot be had, each
+On one file system a move is one `renameat2(RENAME_NOREPLACE)`.  Where that is unavailable, each
 step whose outcome a crash would leave in doubt is recorded first (see `jobdir`):
 
-- a file system without RENAME_NOREPLACE (NFS, most FUSE): a file gets the target as a second name
-  and then loses the first; where links are refused, too (`fs.protected_hardlinks`), an empty file
-  reserves the name and is replaced.  A folder is renamed after a look: `rename` never replaces a
-  folder that holds anything.
-- two file systems, or two mounts of one: copied to a hidden part beside the target, fsynced,
-  renamed, and only then is the source removed.  The kernel's EXDEV decides, never `st_dev`.
+- a file system without RENAME_NOREPLACE (NFS, most FUSE): a file is hard-linked to the target and
+  then loses its old name; where links are refused, too (`fs.protected_hardlinks`), an empty file
+  reserves the target's name and is then replaced.  A folder is renamed after checking that the
+  name is free: `rename` never replaces a folder that is not empty.
+- two file systems, or two mounts of one: the source is copied to a hidden part beside the target;
+  the part is fsynced and renamed, and only then is the source removed.  The kernel's EXDEV tells
+  that a copy is needed, never `st_dev`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVA
 
 
 class Mover:
-    """One step's move of a job.
+    """The move that one step of a job makes.
 
     Args:
-        jobdir: Keeps the record of the move while it is under way.
-        step: The step's name.
+        jobdir: The job's folder, which records the move while it is under way.
+        step: The step's name in that record.
     """
 
     def __init__(self, jobdir: JobDir, step: str) -> None:
@@ -44,20 +45,21 @@ class Mover:
         self._step = step
 
     def move(self, source: Path, target: Path, check: Callable[[Path], None] | None = None) -> Path:
-        """Move a file or a folder to a free name; call again with the same after a crash.
+        """Move a file or a folder to a free name; after a crash, repeat the call.
 
         Args:
-            source: What to move.  If it is gone and the target is there, it was moved before.
-            target: The new name, in a folder that exists.
-            check: Is given a complete copy before it counts; what it raises undoes the copy.
+            source: The path to move.  If it is gone and the target exists, it was moved before.
+            target: The new path, in a folder that exists.
+            check: Called with the complete copy, if one has to be made, before it is used; if it
+                raises, the copy is removed.
 
         Returns:
-            Where the thing lies: `target`, or the target of an earlier call that had got so far.
+            The new path: `target`, or the target of an earlier call that had got far enough.
 
         Raises:
             FileExistsError: The target's name is taken; the source is untouched.
-            FileNotFoundError: Neither the source nor the target is there.
-            OSError: As the kernel answered; the same call goes on later.
+            FileNotFoundError: Neither the source nor the target exists.
+            OSError: As the kernel answered; the same call later continues the move.
         """
         earlier = self._under_way()
         if earlier is not None:
@@ -79,27 +81,26 @@ class Mover:
         return self._finish(intent)
 
     def resume(self) -> Path | None:
-        """Bring the move that is under way to an end, if there is one.
+        """Complete or undo the move that is under way, if there is one.
 
         Returns:
-            Where the thing lies now, when the move had got so far that it could be completed; None
-            when there was none, or when what had begun was cleared away and the source is
-            untouched.
+            The new path, if the move had got far enough to be completed; None if there was no
+            move, or if it was undone and the source is untouched.
 
         Raises:
-            FileExistsError: Its name was taken meanwhile; it was given up.
+            FileExistsError: The target's name was taken meanwhile; the move was given up.
         """
         intent = self._under_way()
         return None if intent is None else self._resume(intent)
 
     def abandon(self) -> None:
-        """Give up a move: its part goes; what is in place already stays."""
+        """Give up a move: its part is removed; whatever is in place already stays."""
         intent = self._under_way()
         if intent is None:
             return
         if not self._took_place(intent) and intent.part is not None:
-            # From here on no whole part is told of: without one, whatever has the target's name
-            # would be taken for it after a kill.
+            # First the record must stop claiming a complete part: after a kill, a missing part
+            # would mean that whatever has the target's name is that part.
             self._keep(intent.at(Phase.COPYING))
             remove_tree(intent.part, self.disk)
         self._jobdir.keep_move(self._step, None)
@@ -121,7 +122,7 @@ class Mover:
         return self._finish(intent)
 
     def _place(self, intent: Intent) -> None:
-        """The thing takes the target's name, unless that is taken."""
+        """Rename the source or part to the target, unless that name is taken."""
         try:
             self.disk.rename_exclusive(intent.thing, intent.target)
         except FileExistsError:
@@ -134,7 +135,7 @@ class Mover:
             self._place_otherwise(intent)
 
     def _place_otherwise(self, intent: Intent) -> None:
-        """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
+        """Do without RENAME_NOREPLACE: look first, then use calls that do not overwrite either."""
         if self._has(intent.target):
             self.abandon()
             if not drop_second_name(intent.thing, intent.target, self.disk):
@@ -150,14 +151,14 @@ class Mover:
         except OSError as error:
             if not self._has(intent.target):
                 raise
-            self.abandon()  # ENOTEMPTY or ENOTDIR: somebody was quicker
+            self.abandon()  # ENOTEMPTY or ENOTDIR: another process was quicker
             raise _taken(intent.target) from error
 
     def _place_by_link(self, intent: Intent) -> None:
         try:
             self.disk.link(intent.thing, intent.target)
         except FileExistsError:
-            if not self._took_place(intent):  # NFS: the reply to one that succeeded was lost
+            if not self._took_place(intent):  # NFS: the link succeeded, but its reply was lost
                 self.abandon()
                 raise
         except OSError as error:
@@ -172,14 +173,14 @@ class Mover:
         try:
             self.disk.create(intent.target)
         except FileExistsError:
-            # Not our reservation: as a link it is compared with the thing, not taken for ours.
+            # Not our reservation: as a link, it is compared and not just removed when empty.
             self._keep(intent.at(Phase.LINKING))
             self.abandon()
             raise
         self.disk.rename(intent.thing, intent.target)
 
     def _copy(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
-        """A complete, durable copy beside the target, and the record that says so."""
+        """Make a complete, durable copy beside the target, and record that it is there."""
         part = intent.target.with_name(f".ocrd-{self._jobdir.token}.part")
         intent = self._keep(replace(intent, part=part, phase=Phase.COPYING))
         try:
@@ -194,7 +195,7 @@ class Mover:
             raise
 
     def _finish(self, intent: Intent) -> Path:
-        """The thing is in place: make it last, remove the source of a copy, forget the move."""
+        """Make a target that is in place durable, remove a copy's source, and drop the record."""
         self.disk.fsync_dir(intent.target.parent)
         if intent.part is not None:
             self._keep(intent.at(Phase.PLACED))
@@ -205,7 +206,7 @@ class Mover:
         return intent.target
 
     def _took_place(self, intent: Intent) -> bool:
-        """Whether the target is the thing; a name that was being given is completed or undone."""
+        """Whether the move has reached the target; a link is completed, a reservation undone."""
         if intent.phase in (Phase.COPYING, Phase.PLACED):
             return intent.phase is Phase.PLACED
         if not self._has(intent.thing):
@@ -222,7 +223,7 @@ class Mover:
 
 
 def settle(jobdir: JobDir, steps: Collection[str]) -> None:
-    """Bring moves that a crash interrupted to an end; one whose name was taken is given up."""
+    """Complete or undo moves that a crash interrupted; one whose target is taken is given up."""
     under_way = jobdir.moves()
     for step in steps:
         if step in under_way:
@@ -231,7 +232,7 @@ def settle(jobdir: JobDir, steps: Collection[str]) -> None:
 
 
 def forget(jobdir: JobDir) -> None:
-    """Remove a job's folder, its record last, and the parts of moves given up."""
+    """Give up a job's moves and remove its folder, the record last."""
     if not jobdir.has(jobdir.path):
         return
     for step in jobdir.moves():
@@ -241,16 +242,17 @@ def forget(jobdir: JobDir) -> None:
 
 
 def is_folder(path: Path, disk: Disk) -> bool:
-    """Whether a folder, and no link to one, lies at `path`."""
+    """Whether `path` is a folder, and not a link to one."""
     facts = disk.lstat(path)
     return facts is not None and stat.S_ISDIR(facts.st_mode)
 
 
 def same_file(one: Path, other: Path, disk: Disk) -> bool:
-    """Two names of one file.
+    """Whether two paths are names of one file.
 
-    Inode numbers alone do not tell: some FUSE and CIFS mounts number names, not files.  A file at
-    a name that was free when the record was written, with the same size, time and bytes, is it.
+    Inode numbers alone do not decide: some FUSE and CIFS mounts number names, not files.  Since
+    the name was free when the move was recorded, a file there with the same size, time and
+    contents is the same file.
     """
     first, second = disk.lstat(one), disk.lstat(other)
     if first is None or second is None:
@@ -263,7 +265,7 @@ def same_file(one: Path, other: Path, disk: Disk) -> bool:
 
 
 def drop_second_name(thing: Path, target: Path, disk: Disk) -> bool:
-    """Whether both names were one file's: btrfs can show a rename so after a power cut."""
+    """Whether both paths named one file, as btrfs can show after a power cut; `thing` then goes."""
     first, second = disk.lstat(thing), disk.lstat(target)
     if first is None or second is None or not stat.S_ISREG(first.st_mode):
         return False

@@ -1,4 +1,4 @@
-"""Names the spool gives, and free ones.  Each is at most 255 bytes, whatever is appended to it."""
+"""Names that the spool gives, and free names; at most 255 bytes each, whatever is appended."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ORIGINAL = "source"  # in a job's folder: the original, or the folder of its mem
 
 
 def original(source: str) -> str:
-    """An original's name in the spool: plain ASCII, its extension kept as a hint of its format."""
+    """An original's name in the spool; a short ASCII extension is kept as a hint at its format."""
     extension = Path(source).suffix[1:].lower()
     plain = extension.isascii() and extension.isalnum() and len(extension) <= _HASH_LENGTH
     return f"{ORIGINAL}.{extension}" if plain else ORIGINAL
 
 
 def report(target: Path) -> Path:
-    """Where the reason for a failed original lies: NAME.error.json beside it.
+    """The path of a failed original's report: NAME.error.json beside it.
 
-    A name too long for that is cut, and a digest of the whole keeps different ones apart.
+    A name too long for that is cut, and a digest of the whole name keeps different names apart.
     """
     name = target.name + REPORT_SUFFIX
     if len(os.fsencode(name)) > NAME_MAX:
@@ -38,14 +38,14 @@ def report(target: Path) -> Path:
 
 
 def passable(folder: Path, disk: Disk) -> Path:
-    """`folder`, with a number on each part of it that something else than a folder has."""
+    """`folder`, with a number on each part whose name something other than a folder has."""
 
-    def blocked(name: str) -> bool:  # one look, as others make folders, too
+    def blocked(name: str) -> bool:  # a single look, since others make folders concurrently
         facts = disk.stat(way / name)
         return facts is not None and not stat.S_ISDIR(facts.st_mode)
 
     facts = disk.stat(folder)
-    if facts is not None and stat.S_ISDIR(facts.st_mode):  # then so is all that it lies in
+    if facts is not None and stat.S_ISDIR(facts.st_mode):  # so its parents are folders, too
         return folder
     way = disk.tree_of(folder) or Path(folder.anchor)
     for part in folder.relative_to(way).parts:

@@ -1,4 +1,4 @@
-"""Jobs that the spool holds and the ledger does not know: after a lost or restored ledger."""
+"""Jobs in the spool that the ledger does not know, after it was lost or restored."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _STEPS = ("claim", "back", "folder", "publish", "archive", "fail", "report")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orphan:
-    """A job's folder without a job.
+    """The contents of a job's folder whose job the ledger may not know.
 
     Attributes:
         jobdir: The folder.
-        record: What `job.json` says; None when it says nothing that can be understood.
-        original: The original, when it lies there; a folder of members for a joined document.
-        sealed: Whether its bundle was complete, be it here still or not.
-        names: What the job's files are called outside; None before any of them left.
+        record: What `job.json` says of the job's file; None if that cannot be understood.
+        original: The original, if it is there; for a joined document, the folder of its members.
+        sealed: Whether the bundle was completed, even if it has left the folder since.
+        names: The final names of the job's files; None if no file can have left yet.
     """
 
     jobdir: JobDir
@@ -38,7 +38,7 @@ class Orphan:
     names: FinalNames | None
 
     def holds_any(self) -> bool:
-        """Whether the original still lies there."""
+        """Whether the original still is in the folder."""
         return self.original is not None and self.jobdir.has(self.original)
 
 
@@ -59,9 +59,9 @@ def look(path: Path, disk: Disk) -> Orphan:
 
 
 def settled(path: Path, disk: Disk) -> Orphan | None:
-    """What a job's folder holds, its moves brought to an end where that is possible now.
+    """What a job's folder holds, once interrupted moves are over, as far as that is possible now.
 
-    A folder with nothing in it was being removed, or was just being made; it goes.
+    A folder with nothing in it was just being made or removed: it is removed, and gives None.
     """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
 
 
 def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk) -> Path | None:
-    """The original to its inbox, the rest away (see `Spool.put_back`)."""
+    """Move the original back to its inbox and remove the rest (see `Spool.put_back`)."""
     settle(orphan.jobdir, _STEPS)
     orphan = look(orphan.jobdir.path, disk)
     jobdir = orphan.jobdir
@@ -87,7 +87,7 @@ def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk) -> Path | None:
 
 
 def _report(orphan: Orphan) -> None:
-    """An original that has just gone to failed/ gets its reason."""
+    """Move the report beside the original, if that has reached failed/ but the report has not."""
     jobdir = orphan.jobdir
     failed_to = orphan.names.failed_to if orphan.names else None
     if failed_to is None or jobdir.has(jobdir.original) or not jobdir.has(jobdir.report):
@@ -98,7 +98,7 @@ def _report(orphan: Orphan) -> None:
 
 
 def _things(orphan: Orphan, inbox: Path, disk: Disk) -> Iterator[tuple[Path, Path]]:
-    """What may be put back, and where to: the original's files, and those hidden for a copy."""
+    """Each path that may have to be put back, and its path in the inbox."""
     members = {member.name: member for member in _members(orphan)}
     folders = _folders(orphan, disk)
     for folder in folders:
@@ -114,26 +114,26 @@ def _things(orphan: Orphan, inbox: Path, disk: Disk) -> Iterator[tuple[Path, Pat
 
 
 def _folders(orphan: Orphan, disk: Disk) -> list[Path]:
-    """The folders that hold members: in the spool, or hidden in failed/ for a copy."""
+    """The folders that hold members: in the spool, or hidden in failed/ to be copied."""
     places = (orphan.original, _claimed(orphan))
     return [place for place in places if place is not None and is_folder(place, disk)]
 
 
 def _members(orphan: Orphan) -> tuple[Member, ...]:
-    """The recorded members, unless the record leads out of the inbox."""
+    """The recorded members; none if one of their paths leads out of the inbox."""
     members = orphan.record.found.members if orphan.record else ()
     return members if all(is_relative(member.source) for member in members) else ()
 
 
 def _claimed(orphan: Orphan) -> Path | None:
-    """Where an original waits, hidden, that was to be copied from another file system."""
+    """The hidden path of an original that was to be copied from another file system."""
     if orphan.record is None:
         return None
     return orphan.record.origin.with_name(claimed(orphan.jobdir.token))
 
 
 def _wanted(orphan: Orphan, thing: Path, inbox: Path) -> Path:
-    """The original's old name; where nothing tells it, one made of the folder's."""
+    """The original's old path in the inbox; without a usable record, the folder's name there."""
     told = orphan.record
     if told is None or not is_relative(told.found.source):
         return inbox / f"{orphan.jobdir.path.name}{thing.suffix}"

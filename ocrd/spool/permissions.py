@@ -1,6 +1,6 @@
-"""Whatever leaves the spool has the group and permissions that its folder asks for.
+"""Everything that leaves the spool has the group and permissions that its folder asks for.
 
-They are set before a thing is seen: in the spool, or, when it is copied to another file system,
+They are set before anybody can see the file: in the spool, or, for a copy to another file system,
 under the hidden name that the copy has until it is complete.
 """
 
@@ -24,7 +24,7 @@ FOLDER = "folder"
 
 
 def move_out(step: str, source: Path, target: Path, jobdir: JobDir, owner: Ownership) -> Path:
-    """A move of a thing that has its permissions in the spool already: a copy gets them, too."""
+    """Move a path whose permissions are already set in the spool; a copy is given them, too."""
     if not owner.given:
         return Mover(jobdir, step).move(source, target)
 
@@ -36,7 +36,7 @@ def move_out(step: str, source: Path, target: Path, jobdir: JobDir, owner: Owner
 
 
 def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
-    """Make a folder and those missing above it, each with its group and mode from the start."""
+    """Make a folder and its missing parents, each with its group and mode from the start."""
     if not owner.given:
         make_folders(folder, jobdir.disk)
         return
@@ -61,21 +61,22 @@ def set_permissions(
     below: bool = True,
     known: Sequence[Path] | None = None,
 ) -> None:
-    """Give a tree of ours the group and permissions that it is to have where it goes.
+    """Give a file or folder of ours the group and permissions that it needs in its new place.
 
-    What the owner leaves open is as if everything had been made in the parent: folders get its
-    mode, files the same without the right to execute; where it is setgid, its group, too.
+    Whatever `owner` leaves open is set as if everything had been made in `parent`: folders get the
+    parent's mode, files the same without execute permission; if the parent is setgid, both get its
+    group, too.
 
     Args:
         tree: A file or folder.
-        parent: Where it goes.
+        parent: The folder that it goes to.
         disk: The system calls.
-        owner: What it is to have.
-        below: Whether it concerns what the folder holds, too.
-        known: All of the tree from the bottom up, where it was walked before.
+        owner: The group and umask to apply.
+        below: Whether to change what the folder holds, too.
+        known: Every path in `tree`, bottom up, if the caller has walked it already.
 
     Raises:
-        PlaceError: The daemon is not of the owner's group.
+        PlaceError: The daemon's user is not in the owner's group.
     """
     like = disk.stat(parent)
     if like is None:
@@ -95,9 +96,9 @@ def set_permissions(
 
 
 def make_ours(top: Path, draft: Path, disk: Disk) -> None:
-    """Replace files of other users by copies that are ours: only an owner may change a mode.
+    """Replace files of other users by our own copies: only a file's owner may change its mode.
 
-    A copy in the making is called `draft`, a name on the same file system.
+    Each copy is called `draft`, a path on the same file system, until it is complete.
     """
     for path, facts in _looked_at(top, disk):
         if stat.S_ISREG(facts.st_mode) and os.geteuid() not in (0, facts.st_uid):
@@ -135,7 +136,7 @@ def _permit(path: Path, facts: os.stat_result, mode: int, disk: Disk) -> None:
 def _looked_at(
     top: Path, disk: Disk, known: Sequence[Path] | None = None
 ) -> Iterator[tuple[Path, os.stat_result]]:
-    """As `_bottom_up`, with what the disk says of each."""
+    """Every path from `top` down, a folder after its contents, with its `lstat`."""
     for path in known or (path for path, _ in bottom_up(top, disk)):
         facts = disk.lstat(path)
         if facts is not None:

@@ -1,14 +1,14 @@
-"""The spool: where a job's original, scratch and bundle are ours alone, and the ways in and out.
+"""The spool: ocrd's own place for a job's original, scratch files and bundle; the ways in and out.
 
     ROOT/.ocrd/jobs/ID-TOKEN/
-        job.json        what this is about, and the moves under way (see `jobdir`)
+        job.json        what the job is, and its moves under way (see `jobdir`)
         source.EXT      the original; its name is in job.json
-        source/         or, of a joined document, the folder of its members
-        pages.jsonl     its finished pages (see `ocrd.pagelog`)
-        bundle/         being built; `sealed` beside it once it is complete and durable
+        source/         or, for a joined document, the folder of its members
+        pages.jsonl     the finished pages (see `ocrd.pagelog`)
+        bundle/         being built; `sealed` appears beside it once it is complete and durable
 
-Intent before effect: the ledger records a step's names, then its method here is called, and called
-again after a crash at any point; it then does what is still to be done.
+Intent before effect: the ledger records a step's names, then the step's method here is called.
+After a crash at any point the method is called again, and does what is still to be done.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ from ocrd.spool.take import is_recorded
 from ocrd.spool.tree import fsync_tree, remove_tree
 from ocrd.spool.trees import Trees
 
-_BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
+_BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT, say, refuses `a:b`; eCryptfs, 150 bytes
 
 _WRITING = stat.S_IWGRP | stat.S_IWOTH
-_OTHERS = {"jobs", REQUESTS, ANSWERS}  # closed as a whole, and of the modes that requests need
+_OTHERS = {"jobs", REQUESTS, ANSWERS}  # jobs are closed as a whole; requests have their own modes
 
-KEPT = 1024  # of so many jobs the names are kept at hand; of others they are put together again
+KEPT = 1024  # how many `JobDir`s stay in memory; any other is made again when it is needed
 
 
 class Spool:
     """Crash-safe moves between inbox, spool, outbox, archive and failed.
 
-    Methods block; call them off the event loop.  Different jobs may be worked on at the same
-    time, one job only by one caller.  All raise, beyond what they name, `PlaceError` when a place
-    cannot be used now, and other `OcrdError`s as `os_error` tells.
+    Methods block; call them off the event loop.  Different jobs may be worked on concurrently, but
+    one job only by one caller at a time.  In addition to the errors that they name, all methods
+    raise `PlaceError` when a place cannot be used now, and the other errors that `os_error` makes.
 
     Args:
-        root: The common parent of everything; the spool is `.ocrd` below it.
-        trees: What is written to only while it is itself; the spool alone by default.
-        disk: The system calls, those of `trees`.
+        root: The configured root; the spool is `.ocrd` below it.
+        trees: Checks that a tree is itself before it is written to; by default the spool alone.
+        disk: The system calls; the same as those of `trees`.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Spool:
         self._disk.know(self._jobs.parent)
         self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
         self._jobdirs = lru_cache(KEPT)(self._made_jobdir)
-        self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
+        self._sealed: dict[Path, list[Path]] = {}  # a bundle's paths, until it begins to leave
 
     def prepare(self) -> None:
-        """Make the spool: the group may see how things stand, jobs' files are nobody else's.
+        """Make the spool: the group may look at the status; the jobs' files are the daemon's alone.
 
         Raises:
-            PlaceError: Beyond the usual: what lies there is not this installation's (`tree-lost`).
+            PlaceError: Also when the spool is not this installation's (`tree-lost`).
         """
         with blaming(self._jobs):
             self._trees.check(self._jobs.parent)
@@ -95,7 +95,7 @@ class Spool:
         self._close()
 
     def _close(self) -> None:
-        """What we keep in the spool beside the jobs is for the group to look at, not to change."""
+        """Let the group read, but not change, what the spool holds beside jobs and requests."""
         spool = self._jobs.parent
         for top, folders, files in os.walk(spool):
             if top == str(spool):
@@ -104,22 +104,22 @@ class Spool:
                 found = self._disk.lstat(path)
                 mode = 0 if found is None or stat.S_ISLNK(found.st_mode) else found.st_mode
                 if mode & _WRITING:
-                    # somebody else's, who may change it anyway; or gone meanwhile
+                    # another user's, who may change it anyway; or gone meanwhile
                     with suppress(PermissionError, FileNotFoundError, SourceChangedError):
                         self._disk.chmod(path, stat.S_IMODE(mode) & ~_WRITING)
 
     def know(self, folders: Iterable[Folder]) -> set[Path]:
-        """Work beneath the trees of these folders from now on; those trees.  Looks at no disk."""
+        """The trees of these folders, known from now on.  Does not touch the disk."""
         trees = {tree for folder in folders for _, tree in folder.trees()}
         for tree in trees:
             self._disk.know(tree)
         return trees
 
     def mark(self, tree: Path) -> None:
-        """Mark a tree that is there, so that it is told from what lies beneath its mount point.
+        """Mark a tree that exists, so that it differs from the folder beneath its mount point.
 
         Raises:
-            PlaceError: It is not itself (`tree-lost`); whatever needs it waits.
+            PlaceError: The tree is not itself (`tree-lost`); whatever needs it waits.
         """
         with blaming(tree):
             if self._disk.stat(tree) is not None:
@@ -127,10 +127,10 @@ class Spool:
 
     @contextmanager
     def at_work(self, place: Path | None = None) -> Iterator[None]:
-        """The spool is itself for all that this thread does within; each call would look anew.
+        """Check, once for all that this thread does within, that the spool is itself.
 
-        So is the tree of `place`, and what the kernel answers is told.  A folder for jobs that
-        somebody has deleted is made anew: what lay in it is gone.
+        The tree of `place` is checked, too, and an `OSError` within becomes an error with a remedy.
+        If the folder for jobs has been deleted, it is made anew; what it held is lost.
         """
         place = place or self._jobs
         with blaming(place), self._trees.holding(self._jobs, place) as looked:
@@ -140,7 +140,7 @@ class Spool:
 
     @contextmanager
     def at_work_on(self, job: Job) -> Iterator[None]:
-        """`at_work` for a step of a job, whose folder, if there is one, is opened once for it."""
+        """`at_work` for a step of a job; the job's folder, if it exists, is opened only once."""
         jobdir = self._jobdir(job)
         with self.at_work(jobdir.path), ExitStack() as held:
             with suppress(FileNotFoundError):
@@ -149,7 +149,7 @@ class Spool:
 
     @contextmanager
     def _leaving(self, target: Path, owner: Ownership = AS_AROUND) -> Iterator[None]:
-        """`at_work` for what goes elsewhere, whose file system may refuse the name."""
+        """`at_work` for a move out of the spool, where the file system may refuse the name."""
         with self.at_work(target):
             if owner.given and (tree := self._trees.fresh(target)) is not None:
                 set_permissions(tree, tree.parent, self._disk, owner, below=False)
@@ -162,45 +162,45 @@ class Spool:
                 raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(place)) from error
 
     def require(self, job: Job, original: Path) -> None:
-        """Make sure that the job's original still lies where it lay.
+        """Make sure that there still is a file at the job's `original`.
 
         Raises:
-            SourceChangedError: Nothing does (kind `source-gone`).
+            SourceChangedError: There is none (kind `source-gone`).
         """
         with self.at_work(original):
             if self._disk.lstat(original) is None:
                 raise take.gone(job)
 
     def page_log(self, job: Job) -> PageLog:
-        """The pages of the job that are finished, whatever happens to the daemon."""
+        """The log of the job's finished pages, which survives a crash of the daemon."""
         return PageLog(self._jobdir(job).path / "pages.jsonl", self._disk, self.at_work)
 
     def holds(self, job: Job) -> bool:
-        """Whether anything of the job is there: until `finish`, something is."""
+        """Whether the spool has a folder for the job; once claimed, it has one until `finish`."""
         jobdir = self._jobdir(job)
         with self.at_work(jobdir.path):
             return jobdir.has(jobdir.path)
 
     def spooled(self, job: Job) -> Path:
-        """Where the original lies while it is ours."""
+        """The path of the original while it is in the spool."""
         return self._jobdir(job).original
 
     def claim(self, job: Job, source: Path) -> Path:
-        """The original becomes ours.  One that comes from failed/ (`job.place`) sheds its report.
+        """Take the original into the spool.  From failed/ (`job.place`), its report is removed.
 
         Args:
-            job: Whose original it is.
-            source: Where it lies: below the inbox, or in failed/.  The caller has made sure that
-                its share is mounted: what is not there counts as taken away.  The members of a
-                joined document lie in that inbox where each says itself.
+            job: The job whose original it is.
+            source: The original's path: below the inbox, or in failed/.  A file that is missing
+                there counts as taken away, once its tree has proved to be itself.  The members of a
+                joined document are in the same inbox, each at its own `source`.
 
         Returns:
-            Its path in the spool: of members, the folder that holds them by their own names.
+            The original's path in the spool; for a joined document, the folder of its members.
 
         Raises:
-            SourceChangedError: It is gone (kind `source-gone`), or not what was recorded; then it
-                was put back where it came from, under the next free name if its own is taken.
-                Likewise with all members when one of them is so.
+            SourceChangedError: The original is gone (kind `source-gone`), or is not what was
+                recorded; then it was put back where it came from, under the next free name if its
+                own is taken.  One such member is enough for all members to be put back.
         """
         jobdir = self._jobdir(job)
         with self.at_work(source), jobdir.opened(job, source):
@@ -208,9 +208,9 @@ class Spool:
         return jobdir.original
 
     def remove_marker(self, marker: Path) -> None:
-        """The marker of a claimed original goes; one that is not there is as good.
+        """Remove the marker of a claimed original; a missing one is no error.
 
-        A folder of that name is none: not every document waits for its marker.
+        A folder of that name is no marker and stays: not every document waits for a marker.
         """
         with self.at_work(marker):
             if self._disk.lstat(marker) is not None and not is_folder(marker, self._disk):
@@ -220,14 +220,14 @@ class Spool:
     def unchanged(self, job: Job) -> bool:
         """Whether the spooled original still is what was recorded, byte for byte.
 
-        A program that had it open before it was claimed may still write to it.
+        A program that opened it before it was claimed may still write to it.
         """
         jobdir = self._jobdir(job)
         with self.at_work(jobdir.original):
             return is_recorded(job, jobdir.original, self._disk, thorough=True)
 
     def new_bundle(self, job: Job) -> Path:
-        """An empty folder to build the bundle in; a stale one is removed."""
+        """A new, empty folder to build the bundle in; an earlier one is removed."""
         jobdir = self._jobdir(job)
         with self.at_work(jobdir.bundle):
             self._sealed.pop(jobdir.bundle, None)
@@ -238,10 +238,10 @@ class Spool:
         return jobdir.bundle
 
     def seal(self, job: Job) -> None:
-        """Everything in the bundle is on the disk; from now on it may be published.
+        """Make the whole bundle durable; from now on it may be published.
 
-        After an error the bundle must be built anew: the kernel may have dropped what it could
-        not write.
+        After an error the bundle must be rebuilt: the kernel may have dropped what it could not
+        write.
         """
         jobdir = self._jobdir(job)
         with self.at_work(jobdir.bundle):
@@ -252,21 +252,21 @@ class Spool:
     def publish(
         self, job: Job, target: Path, owner: Ownership = AS_AROUND, entry: str = ""
     ) -> None:
-        """The sealed bundle, or an entry of it, goes to `target` in the outbox and appears whole.
+        """Move the sealed bundle, or an entry of it, to `target` in the outbox; it appears whole.
 
-        What went before, in an earlier call, is passed over, even where somebody has taken it out
-        of the outbox since.  It, and the folders made for it, have the owner's group and
-        permissions from the moment they are seen; as it is with everything that leaves the spool.
+        What an earlier call has published is skipped, even if it was taken out of the outbox since.
+        Like everything that leaves the spool, it and the folders made for it have the owner's group
+        and permissions from the moment that they can be seen.
 
         Args:
-            job: Whose bundle.
-            target: Where it goes.
-            owner: What it is to have.
-            entry: Its name in the bundle, "" for all of it.
+            job: The job whose bundle it is.
+            target: The new path.
+            owner: The group and umask to apply.
+            entry: The entry's name in the bundle, "" for the whole bundle.
 
         Raises:
             FileExistsError: The name is taken; choose the next.
-            PlaceError: Beyond the usual: the daemon is not of the owner's group.
+            PlaceError: Also when the daemon's user is not in the owner's group.
             OcrdError: The bundle was never sealed.
         """
         jobdir = self._jobdir(job)
@@ -289,10 +289,10 @@ class Spool:
                 move_out("publish", source, target, jobdir, owner)
             except FileNotFoundError:
                 if jobdir.has(source):
-                    raise  # else: published before a crash, and taken out of the outbox since
+                    raise  # otherwise: published before a crash, taken out of the outbox since
 
     def made(self, job: Job) -> list[str]:
-        """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
+        """Names in the bundle that are not published yet, sorted; empty if there is no bundle."""
         jobdir = self._jobdir(job)
         if known := self._sealed.get(jobdir.bundle):
             below = [str(path).removeprefix(f"{jobdir.bundle}/") for path in known[:-1]]
@@ -301,21 +301,21 @@ class Spool:
             return self._disk.names(jobdir.bundle) if jobdir.has(jobdir.bundle) else []
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
-        """The original goes to `target` in the archive.
+        """Move the original to `target` in the archive.
 
         Raises:
             FileExistsError: The name is taken; choose the next.
-            SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
+            SourceChangedError: It is neither in the spool nor at `target` (kind `source-gone`).
         """
         with self._leaving(target, owner):
             self._file(job, target, "archive", owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
-        """The claimed original goes to `target` in failed/, the report beside it.
+        """Move the claimed original to `target` in failed/, and put the report beside it.
 
         Raises:
             FileExistsError: One of the two names is taken; choose the next.
-            SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
+            SourceChangedError: It is neither in the spool nor at `target` (kind `source-gone`).
         """
         with self._leaving(target, owner):
             jobdir = self._jobdir(job)
@@ -341,7 +341,7 @@ class Spool:
             if owner.given:
                 make_ours(jobdir.original, jobdir.path / "draft", self._disk)
                 set_permissions(jobdir.original, target.parent, self._disk, owner)
-            elif job.members:  # the folder alone is ours
+            elif job.members:  # only the folder was made by us
                 set_permissions(jobdir.original, target.parent, self._disk, below=False)
         try:
             return move_out(step, jobdir.original, target, jobdir, owner)
@@ -351,14 +351,14 @@ class Spool:
             raise take.gone(job) from None
 
     def free_name(self, folder: Path, name: str, *, is_dir: bool = False) -> Path:
-        """The first of NAME, NAME (2), … that nothing has; for a file, its report's name neither.
+        """The first of NAME, NAME (2), … that is free; for a file, its report's name must be, too.
 
-        A file that stands where `folder` or one above it should be makes that one numbered, too.
+        If a file has the name of `folder` or of a folder above, that folder gets a number, too.
 
         Args:
-            folder: Where; it need not exist.
+            folder: The folder to look in; it need not exist.
             name: The first choice.
-            is_dir: Whether it will be a folder: its number goes to the very end.
+            is_dir: Whether the name is for a folder: its number goes to the very end.
         """
 
         def taken(choice: str) -> bool:
@@ -371,7 +371,7 @@ class Spool:
             return folder / names.first(name, taken, is_dir=is_dir)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
-        """The first of the choices that is free with every one of the suffixes."""
+        """The path of the first of the choices that is free with every one of the suffixes."""
         with self._leaving(folder):
             folder = names.passable(folder, self._disk)
             return next(
@@ -386,10 +386,10 @@ class Spool:
             return expire(job, archive, self._disk)
 
     def finish(self, job: Job) -> None:
-        """Nothing of the job is needed any more: its folder goes.
+        """Remove the folder of a job that has ended.
 
         Raises:
-            OcrdError: The original is still there; it must be filed first.
+            OcrdError: The original is still in it, and must be filed first.
         """
         jobdir = self._jobdir(job)
         with self.at_work(jobdir.path):
@@ -404,9 +404,9 @@ class Spool:
             forget(jobdir)
 
     def orphans(self) -> list[Orphan]:
-        """Folders of all jobs: what of them the ledger does not know is an orphan.
+        """The folders of all jobs; those that the ledger does not know are orphans.
 
-        One without an original is left over from a job that ended; `put_back` removes it, too.
+        A folder without an original is left from a job that ended; `put_back` removes it, too.
         """
         with self.at_work(self._jobs):
             held = self._disk.names(self._jobs)
@@ -414,10 +414,10 @@ class Spool:
             return [orphan for orphan in settled if orphan is not None]
 
     def put_back(self, orphan: Orphan, inbox: Path) -> Path | None:
-        """An orphan's original goes back to its inbox, or the next free name there; the rest goes.
+        """Move an orphan's original to its inbox, under a free name, and remove the rest.
 
         Returns:
-            Where it lies, of members the first; None if the orphan had none.
+            The original's new path, or that of the first member; None if there was no original.
         """
         with self.at_work(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk)
@@ -426,7 +426,7 @@ class Spool:
         return self._jobdirs(job.id, job.token, "" if job.members else job.source)
 
     def _made_jobdir(self, number: int, token: str, source: str) -> JobDir:
-        """That of a joined document has no `source`."""
+        """The `JobDir` of a job; `source` is empty for a joined document."""
         path = self._jobs / f"{number}-{token}"
         name = names.original(source) if source else names.ORIGINAL
         return JobDir(path, token, path / name, self._disk)

@@ -1,8 +1,8 @@
 """The way into the spool: an original becomes ours, or goes back if it is not what was recorded.
 
-An original is one file, or the members of a joined document: they lie in its inbox one by one and
-in a folder of their own everywhere else: in the spool, in the archive and in failed/, from where
-they come back together.
+An original is one file, or the members of a joined document.  Members lie one by one in the inbox,
+but in a folder of their own in the spool, in the archive and in failed/, from which a retry takes
+them together.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ def claim(job: Job, source: Path, jobdir: JobDir) -> None:
     try:
         _take_all(wanted, jobdir)
     except SourceChangedError:
-        if _inbox(job, source, jobdir) != before:  # what was taken would be put beneath its share
+        if _inbox(job, source, jobdir) != before:  # putting back would write beneath the share
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(source.parent)) from None
-        for piece in wanted:  # what turned out not to be the job's
+        for piece in wanted:  # everything taken goes back, even if only one member has changed
             for thing in filter(jobdir.has, (piece.hidden, piece.target)):
                 put_back(thing, piece.source, jobdir)
         leave(jobdir.original, jobdir)
         forget(jobdir)
         raise
-    fsync_tree(jobdir.original, jobdir.disk)  # whoever wrote it need not have synced it
+    fsync_tree(jobdir.original, jobdir.disk)  # the program that wrote it may not have synced it
     jobdir.disk.fsync_dir(jobdir.path)
     for folder in sorted({piece.source.parent for piece in wanted}):
         with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
             jobdir.disk.fsync_dir(folder)
     report = names.report(source)
-    # Done again after a crash, another one may have failed by that name since.
+    # When this is repeated after a crash, another original may have failed under that name since.
     if job.place is Place.FAILED and jobdir.has(report) and not jobdir.has(source):
         jobdir.disk.unlink(report)
         jobdir.disk.fsync_dir(report.parent)
 
 
 def gone(what: Job | Member) -> SourceChangedError:
-    """The error for an original, or one of its files, that is nowhere."""
+    """The error for an original, or a member of it, that no longer exists."""
     return SourceChangedError(
         f"{display(what.source)}: the original is not there any more",
         hint="Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
@@ -72,7 +72,7 @@ def _changed(what: Job | Member) -> SourceChangedError:
 
 
 def _inbox(job: Job, source: Path, jobdir: JobDir) -> tuple[int, int] | None:
-    """What tells whether the inbox is still the folder that it was; None for failed/."""
+    """Device and inode of the original's inbox, to see if it is replaced; None for failed/."""
     if job.place is not Place.INBOX:
         return None
     facts = jobdir.disk.stat(top(source, job.source))
@@ -80,7 +80,7 @@ def _inbox(job: Job, source: Path, jobdir: JobDir) -> tuple[int, int] | None:
 
 
 def _take_all(wanted: Sequence[Piece], jobdir: JobDir) -> None:
-    """All that is not there yet; members into a folder that is made for them."""
+    """Take all pieces that are not in the spool yet; a folder is made for members."""
     folder = wanted[0].target.parent
     if folder != jobdir.path and not jobdir.has(folder):
         jobdir.disk.mkdir(folder, PRIVATE)
@@ -97,16 +97,16 @@ def _take_all(wanted: Sequence[Piece], jobdir: JobDir) -> None:
 
 
 def _take(piece: Piece, jobdir: JobDir) -> None:
-    """From its source into the spool.
+    """Move a piece from its source into the spool.
 
-    Nobody else makes names in the spool, nor hidden ones with our token: plain renames do.  From
-    another file system the file first takes a hidden name where it is, so that a new one dropped
-    under its name while it is copied is not taken for it.
+    Plain renames are enough: no other process makes names in the spool, or hidden names with our
+    token.  On another file system the file first takes a hidden name in its own folder, so that a
+    new file dropped under the old name during the copy is not mistaken for it.
     """
     if not jobdir.has(piece.hidden):
         folder = isinstance(piece.what, Job) and bool(piece.what.members)
         lies = jobdir.disk.lstat(piece.source)
-        if lies is None or (not folder and stat.S_ISDIR(lies.st_mode)):  # that is a person's
+        if lies is None or (not folder and stat.S_ISDIR(lies.st_mode)):  # a person's folder
             raise gone(piece.what)
         try:
             jobdir.disk.rename(piece.source, piece.target)
@@ -122,7 +122,7 @@ def _take(piece: Piece, jobdir: JobDir) -> None:
 
 
 def _check(piece: Piece, jobdir: JobDir) -> None:
-    """What lies in the spool is what was recorded; a copy's inode can be that of a file gone."""
+    """Raise unless the piece is as recorded; a copy may have the inode number of a deleted file."""
     if not is_recorded(piece.what, piece.target, jobdir.disk):
         raise _changed(piece.what)
 
@@ -141,17 +141,17 @@ def _take_copy(piece: Piece, jobdir: JobDir) -> None:
 
 
 def leave(folder: Path, jobdir: JobDir) -> None:
-    """Remove a folder whose files have gone where they belong.
+    """Remove the folder of members, once its files have gone where they belong.
 
     Raises:
-        OSError: There is something left in it.
+        OSError: The folder is not empty.
     """
     if is_folder(folder, jobdir.disk):
         jobdir.disk.rmdir(folder)
 
 
 def put_back(thing: Path, wanted: Path, jobdir: JobDir) -> Path:
-    """Move `thing` to the name `wanted`, or the next free one; where it lies now."""
+    """Move `thing` to `wanted`, or to the next free name there; its new path."""
     make_folders(wanted.parent, jobdir.disk)
     mover = Mover(jobdir, "back")
     return first_free(wanted.name, lambda name: mover.move(thing, wanted.with_name(name)))
@@ -159,13 +159,13 @@ def put_back(thing: Path, wanted: Path, jobdir: JobDir) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A file, or a folder of files, that is moved into the spool as a whole.
+    """A file, or a folder of members, that is moved into the spool as a whole.
 
     Attributes:
-        what: What it was when it was recorded.
-        source: Where it lies before.
-        hidden: The name that it takes there while it is copied from another file system.
-        target: Where it lies in the spool.
+        what: The job or member, as it was recorded.
+        source: The path before the move.
+        hidden: The path in the same folder while it is copied from another file system.
+        target: The path in the spool.
     """
 
     what: Job | Member
@@ -175,7 +175,7 @@ class Piece:
 
 
 def pieces(job: Job, source: Path, jobdir: JobDir) -> list[Piece]:
-    """What is to be moved to make the original at `source` ours, in the order of its pages."""
+    """The pieces of the original at `source` that go into the spool, in the order of its pages."""
     if not job.members or job.place is Place.FAILED:
         hidden = source.with_name(claimed(jobdir.token))
         return [Piece(job, source, hidden, jobdir.original)]
@@ -188,7 +188,7 @@ def pieces(job: Job, source: Path, jobdir: JobDir) -> list[Piece]:
 
 
 def hidden_members(inbox: Path, members: Sequence[Member], token: str) -> list[Path]:
-    """For each member the name that it takes in its inbox while it is copied from there."""
+    """The hidden path of each member in its inbox, while it is copied from another file system."""
     return [
         (inbox / member.source).with_name(claimed(f"{token}-{number}"))
         for number, member in enumerate(members, start=1)
@@ -196,15 +196,16 @@ def hidden_members(inbox: Path, members: Sequence[Member], token: str) -> list[P
 
 
 def top(path: Path, relative: str) -> Path:
-    """The folder below which `path` is `relative`."""
+    """The folder from which `relative` leads to `path`."""
     return path.parents[len(PurePosixPath(relative).parts) - 1]
 
 
 def is_recorded(what: Job | Member, path: Path, disk: Disk, *, thorough: bool = False) -> bool:
-    """Whether what lies at `path` is what was recorded: size, time and contents.
+    """Whether the file or folder at `path` is what was recorded.
 
-    The inode, where it still is the recorded one, spares reading the contents unless `thorough`.
-    What was refused has no digest: it has to be looked at in its inbox again.
+    The size must be the same.  With the recorded inode, the time must be, too, and the contents are
+    compared only if `thorough`; with another inode, the contents decide.  A file that was refused
+    has no digest and never is as recorded: it has to be looked at in its inbox again.
     """
     if isinstance(what, Job) and what.members:
         return is_folder(path, disk) and all(
@@ -223,7 +224,7 @@ def is_recorded(what: Job | Member, path: Path, disk: Disk, *, thorough: bool = 
 
 
 def same_bytes(what: Job | Member, path: Path, disk: Disk) -> bool:
-    """Whether a copy at `path` holds what was recorded."""
+    """Whether a copy at `path` has the recorded contents."""
     if isinstance(what, Job) and what.members:
         return all(same_bytes(member, path / member.name, disk) for member in what.members)
     return disk.digest(path) == what.sha256

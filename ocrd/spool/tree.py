@@ -1,4 +1,4 @@
-"""Files and whole folders: make durable, copy, remove, make."""
+"""Files and whole folders: made durable, copied, removed, created."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ocrd.files import Disk
 
 
 def fsync_tree(top: Path, disk: Disk) -> list[Path]:
-    """A file, or a folder with all below it, is on the disk: contents before names.
+    """Make a file, or a folder with everything below it, durable: contents before names.
 
     Returns:
-        All of it, from the bottom up.
+        Every path, a folder after its contents.
     """
     found = []
     for path, is_folder in bottom_up(top, disk):
@@ -26,7 +26,7 @@ def fsync_tree(top: Path, disk: Disk) -> list[Path]:
 
 
 def copy_tree(source: Path, target: Path, disk: Disk) -> None:
-    """Copy a file, or a folder with all below it, to a free name, durably, modes and times kept."""
+    """Copy a file or a whole folder durably to a free name; keeps modes, and the times of files."""
     facts = disk.lstat(source)
     if facts is not None and stat.S_ISDIR(facts.st_mode):
         disk.mkdir(target, 0o700)
@@ -42,7 +42,7 @@ def copy_tree(source: Path, target: Path, disk: Disk) -> None:
 
 
 def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
-    """Remove a file, or a folder with all below it, of which `last` goes when all else has gone.
+    """Remove a file, or a folder with everything below it; `last` goes after the rest of it.
 
     What is gone already is no error.
     """
@@ -60,22 +60,22 @@ def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
 def make_folders(
     folder: Path, disk: Disk, make: Callable[[Path, Disk], object] | None = None
 ) -> None:
-    """Make a folder and those missing above it, durably.
+    """Make a folder and its missing parents, durably.
 
     Args:
-        folder: Which.
+        folder: The folder.
         disk: The system calls.
-        make: Makes one; with its parent's permissions by default.
+        make: Makes one folder; by default with its parent's permissions.
 
     Raises:
-        NotADirectoryError: A file, or a link, stands where one of them should be.
+        NotADirectoryError: A file, or a link, is where one of the folders should be.
     """
     if _has_folder(folder, disk):
         return
     make_folders(folder.parent, disk, make)
     try:
         (make or _make)(folder, disk)
-    except FileExistsError:  # another job was quicker, or something else came there
+    except FileExistsError:  # another job was quicker, or something else appeared there
         if not _has_folder(folder, disk):
             raise
 
@@ -94,22 +94,22 @@ def _has_folder(folder: Path, disk: Disk) -> bool:
 
 
 def _inherit(folder: Path, parent: Path, disk: Disk) -> None:
-    """Undo what the umask took; the kernel itself has passed on group and setgid."""
+    """Give a new folder the mode of its parent; the kernel has passed on group and setgid."""
     own, like = disk.stat(folder), disk.stat(parent)
     if own is None or like is None:
         return
     wanted = like.st_mode & 0o777 | own.st_mode & 0o7000
     foreign = own.st_gid not in {os.getegid(), *os.getgroups()} and os.geteuid() != 0
     if foreign and own.st_mode & stat.S_ISGID:
-        return  # chmod by a stranger to the group would take the setgid bit away
+        return  # chmod by a user outside the group would clear the setgid bit
     if stat.S_IMODE(own.st_mode) != wanted:
         disk.chmod(folder, wanted)
 
 
 def bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
-    """Everything from `top` down and whether it is a folder, which comes after what it holds.
+    """Every path from `top` down, and whether it is a folder; a folder comes after its contents.
 
-    Nothing if `top` is gone.
+    Empty if `top` is gone.
     """
     facts = disk.lstat(top)
     if facts is None:

@@ -1,9 +1,9 @@
-"""Whether a tree is itself, so that nothing is written beneath a mount point whose mount is away.
+"""Whether a tree is itself, so that nothing is written to the folder beneath a missing mount.
 
-Every tree bears a marker with the installation's id and a number of its own: a folder beneath a
-mount point may bear an older number, from before the mount.  Where the marker is missing, the place
-tells: which file system the tree lies on, and where in it.  A marker that cannot be written (a
-read-only file system) is done without.
+Every tree has a marker with the installation's id and a number of its own: the folder beneath a
+mount point may have an older number, from before the mount.  Where there is no marker, the tree's
+place decides: its file system, and its path in it.  A tree whose marker cannot be written (on a
+read-only file system) does without.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ocrd.oserrors import blaming
 from ocrd.spool.tree import make_folders
 
 MARKER = ".ocrd-tree"
-NUMBER = "/#"  # ends the name, among the known trees, of the number in a tree's marker
+NUMBER = "/#"  # appended to a tree's path: the key, in `known`, of the number in its marker
 INSTALLATION = "installation"
-"""The name, among the known trees, of an id that a new ledger took over from trees it found."""
+"""The key, among the known trees, of an id that a new ledger took over from trees it found."""
 
 
 class Trees:
     """The trees of an installation: inboxes, outboxes, archives, failed/ and the spool.
 
     Args:
-        installation: Its id, as the ledger keeps it.
-        known: Where each tree lay when it was last seen, by path; as `remember` was told.
+        installation: The installation's id, as the ledger keeps it.
+        known: Everything that `remember` was given so far: by path, where each tree was last seen.
         disk: The system calls.
-        remember: Told a tree's path and its place, to be kept in the ledger.
-        adopted: Told of a tree that a person has replaced by a new one.
+        remember: Called with a key and value to keep in the ledger: a tree's path and its place.
+        adopted: Called with a tree that a person has replaced by a new one.
     """
 
     def __init__(
@@ -62,27 +62,27 @@ class Trees:
     def check(self, tree: Path) -> None:
         """Make sure that a tree is itself; a new one is made and marked.  From now on it is known.
 
-        Check the spool first: a new ledger takes over the id that it bears, or the trees beside it.
+        Check the spool first: a new ledger takes over the id in its marker, or in a tree's.
 
         Raises:
-            PlaceError: It is not itself (kind `tree-lost`), or cannot be read now.
+            PlaceError: The tree is not itself (kind `tree-lost`), or cannot be read now.
         """
         self._disk.know(tree)
         with self.holding(tree) as looked:
-            if looked:  # what a thread holds may be another than what lies there by now
+            if looked:  # a tree that this thread already held may have been replaced since
                 self._keep(tree)
 
     @contextlib.contextmanager
     def holding(self, *paths: Path) -> Iterator[bool]:
-        """The trees of these paths are themselves, and this thread works beneath what they are now.
+        """Check that the trees of these paths are themselves, and keep them open for this thread.
 
-        A path that lies in no known tree is let pass, and so is a tree that this thread holds.
+        A path in no known tree is ignored, and so is a tree that this thread already holds.
 
         Yields:
-            Whether one was looked at.
+            Whether any tree was checked.
 
         Raises:
-            PlaceError: One is not itself (kind `tree-lost`), or cannot be read now.
+            PlaceError: A tree is not itself (kind `tree-lost`), or cannot be read now.
         """
         held: set[Path] = vars(self._within).setdefault("trees", set())
         trees = [tree for tree in dict.fromkeys(map(self._disk.tree_of, paths)) if tree]
@@ -103,7 +103,7 @@ class Trees:
             stack.enter_context(self._disk.hold(tree))
             if self._bears_ours(tree, self._marker(tree)):
                 return
-        with self._turns.setdefault(tree, threading.Lock()):  # it is made and marked once, by one
+        with self._turns.setdefault(tree, threading.Lock()):  # only one thread makes and marks it
             try:
                 stack.enter_context(self._disk.hold(tree))
             except FileNotFoundError:
@@ -114,7 +114,7 @@ class Trees:
                 self._judge(tree, marker)
 
     def _make(self, tree: Path) -> None:
-        """A tree that a person removed, or a new one; not in the place of a mount that is away."""
+        """Make a tree that is new or that a person removed; never in place of a missing mount."""
         above = self._known.get(f"{tree}/..")
         moved = above is not None and above != place_of(tree.parent)
         if tree.is_symlink() or moved or (above is None and str(tree) in self._known):
@@ -126,7 +126,7 @@ class Trees:
         self._fresh.add(tree)
 
     def fresh(self, path: Path) -> Path | None:
-        """The tree of a path, told once, if it was made anew: it has nobody's group yet."""
+        """The tree of `path`, if it was just made and its group is still to be set; only once."""
         tree = self._disk.tree_of(path)
         if tree not in self._fresh:
             return None
@@ -138,7 +138,7 @@ class Trees:
         return ours or self._known[str(tree)] == place_of(tree)
 
     def _bears_ours(self, tree: Path, marker: str | None) -> bool:
-        """Whether the marker is the one written there last; an unknown number is learnt."""
+        """Whether the marker is the one that we last wrote there; a new number is recorded."""
         installation, _, number = (marker or "").partition(":")
         if installation != self._id:
             return False
@@ -148,7 +148,7 @@ class Trees:
         return known in (None, number)
 
     def _judge(self, tree: Path, marker: str | None) -> None:
-        """The marker is not ours: adopt the tree where that is safe, or was asked for."""
+        """Adopt a tree without our marker if that is safe, or if a person has asked for it."""
         if not self._known and (borne := marker or self._borne_beside(tree)):
             self._id, _, number = borne.partition(":")
             self._tell(INSTALLATION, self._id)
@@ -163,20 +163,20 @@ class Trees:
         try:
             write_durably(tree / MARKER, f"{self._id}:{number}".encode(), self._disk)
         except OSError:
-            return  # read-only, say: its place tells
+            return  # such as a read-only file system: its place decides
         self._tell(f"{tree}{NUMBER}", number)
         if before is not None:
             self._adopted(tree)
 
     def _borne_beside(self, spool: Path) -> str | None:
-        """What a tree below the root bears: a spool deleted with the ledger in it left it there."""
+        """The marker of a tree below the root, left when the spool was deleted with its ledger."""
         borne = (self._marker(marker.parent) for marker in spool.parent.glob(f"*/*/{MARKER}"))
         return next(filter(None, borne), None)
 
     def _marker(self, tree: Path) -> str | None:
-        """What it bears: None for no marker, "" for one that a person made.
+        """The text of the tree's marker: None without a marker, "" for one that a person made.
 
-        A folder, a link or a pipe of that name is none, whoever put it there.
+        A folder, a link or a pipe of that name is no marker.
         """
         found = self._disk.read(tree / MARKER, 1024)
         return None if found is None else found.decode("ascii", "replace").strip()
@@ -192,9 +192,9 @@ class Trees:
 
 
 def place_of(path: Path) -> str:
-    """On which file system a folder lies, or would lie, and where in it.
+    """The file system that a folder is on, or would be on, and its path in that file system.
 
-    The second tells two mounts of one file system apart.
+    The path tells two mounts of one file system apart.
     """
     real = Path(os.path.realpath(path))
     there = next(each for each in (real, *real.parents) if each.exists())

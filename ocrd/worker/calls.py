@@ -1,7 +1,7 @@
 """Blocking calls off the event loop: each place has threads of its own.
 
-A share that hangs takes its own threads and no others.  They are daemon threads, ended by nobody: a
-call that never answers keeps neither its folder's neighbours nor the end of the process waiting.
+A share that hangs blocks its own threads and no others.  They are daemon threads, which nothing has
+to end: a call that never answers delays neither other folders nor the end of the process.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ocrd.files import display
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 16  # for one place at most
+THREADS = 16  # at most, for one place
 IDLE_S = 10.0  # a thread without work ends after so long
-LEDGER = "the ledger"  # as a place
+LEDGER = "the ledger"  # its name as a place
 SPOOL = "the spool"  # likewise
-HANGS_S = 30.0  # a call that has not answered for so long is told of
+HANGS_S = 30.0  # a call that has not answered for so long is reported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hanging:
-    """Calls to a place that do not answer; `seconds` is for how long the oldest has not."""
+    """Calls to a place that do not answer; `seconds` is how long the oldest has been running."""
 
     place: str
     calls: int
@@ -39,27 +39,28 @@ class Hanging:
 
     @property
     def message(self) -> str:
-        """What an operator is told."""
+        """The sentence that an operator reads."""
         what = "a call" if self.calls == 1 else f"{self.calls} calls"
         have = "has" if self.calls == 1 else "have"
         return f"{what} to {display(self.place)} {have} not answered for {self.seconds:.0f} s"
 
 
 class Calls:
-    """Runs blocking calls off the event loop, on so many threads for one place at most."""
+    """Runs blocking calls off the event loop, on at most `threads` threads for each place."""
 
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
         self._places: dict[str, _Place] = {}
-        self._awaited: dict[Future[Any], asyncio.Future[Any]] = {}  # by call: who waits for it
+        self._awaited: dict[Future[Any], asyncio.Future[Any]] = {}  # what each call's caller awaits
 
     async def __call__(
         self, place: Path | str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Await what `call` returns.
+        """Await the result of `call`.
 
-        It waits, if it does, for `place`: a tree, the ledger, the spool.  A cancelled caller ends
-        no sooner than the call, if that has begun: who takes up its work must not meet it.
+        `place` is what the call may have to wait for: a tree, the ledger, the spool.  If the call
+        has begun, a cancelled caller still awaits its end: whoever resumes the caller's work must
+        not run into it.
         """
         answer, name = Future[T](), str(place)
         if name not in self._places:
@@ -69,7 +70,7 @@ class Calls:
         self._awaited[answer] = waiter
         try:
             return await waiter
-        except asyncio.CancelledError:  # and with it the call, unless that has begun
+        except asyncio.CancelledError:  # the call is cancelled, too, unless it has begun
             if answer.running() and answer in self._awaited:
                 waiter = self._awaited[answer] = asyncio.wrap_future(answer)
                 waiter.add_done_callback(lambda end: end.cancelled() or end.exception())
@@ -79,7 +80,7 @@ class Calls:
             self._awaited.pop(answer, None)
 
     def hanging(self, least_s: float | None = None) -> list[Hanging]:
-        """The places that have not answered a call for so long, or `HANGS_S`, the longest first."""
+        """The places that leave a call unanswered for `least_s` or `HANGS_S`, the longest first."""
         now, found = time.monotonic(), []
         least_s = HANGS_S if least_s is None else least_s
         for name, place in list(self._places.items()):
@@ -89,14 +90,14 @@ class Calls:
         return sorted(found, key=lambda each: -each.seconds)
 
     def abandon(self) -> None:
-        """Let go whoever waits for a call: the process ends, and calls that hang end with it."""
+        """Cancel all waiting callers: the process is ending, and calls that hang end with it."""
         awaited, self._awaited = self._awaited, {}
         for waiter in awaited.values():
             waiter.cancel()
 
 
 class _Place:
-    """The threads of one place: as many as are needed, up to the most."""
+    """The threads of one place, started as they are needed, up to `most`."""
 
     def __init__(self, name: str, most: int) -> None:
         self._name = name
@@ -109,7 +110,7 @@ class _Place:
         self.since: dict[int, float] = {}  # by thread: when its call began
 
     def submit(self, answer: Future[T], call: Callable[[], T]) -> None:
-        """Have it called when its turn comes, unless the answer is cancelled before."""
+        """Queue `call` for a thread; it is not run if `answer` is cancelled before."""
         with self._lock:
             self._waiting += 1
             self._queue.put((answer, call))
@@ -131,7 +132,7 @@ class _Place:
                 del self.since[me]
                 tell()
                 del tell
-            del taken, answer, call  # a thread that waits keeps no job's things
+            del taken, answer, call  # an idle thread keeps no job's objects alive
             with self._lock:
                 self._idle += 1
 

@@ -1,7 +1,7 @@
-"""The last steps of a job: names recorded, bundle published, original filed, or all of it failed.
+"""The last steps of a job: record names, publish the bundle, archive the original; or fail.
 
 Each step records its intent in the ledger before its effect on the disk, and each effect can be
-repeated, so that after a crash the same functions simply run again.
+repeated, so after a crash the same functions simply run again.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from ocrd.worker.naming import (
 
 
 class Delivery:
-    """Publishes, archives and fails jobs.  Blocking: run it off the event loop; threads may share.
+    """Publishes, archives and fails jobs.  Blocking: run it off the event loop, on any thread.
 
-    The clock, seconds since the epoch, dates the archive's folders.
+    The clock, in seconds since the epoch, dates the archive's folders and the failure reports.
     """
 
     def __init__(self, *, ledger: Ledger, spool: Spool, clock: Callable[[], float]) -> None:
@@ -51,13 +51,13 @@ class Delivery:
         self._spool = spool
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[int, Path] = {}  # by job: stems that are chosen and not published yet
+        self._kept: dict[int, Path] = {}  # by job: stems chosen but not published yet
 
     def plan(self, job: Job, folder: Folder) -> Path:
-        """What the results will be called, as far as nobody takes that name meanwhile.
+        """The path planned for the results, unless it is taken meanwhile.
 
-        In layout `flat` the name is kept for the job until it ends: the text links to figures by
-        their folder's name, so that another one would mean to build anew.
+        In layout `flat` no other job is given the name until this one ends: the text links to the
+        figures by their folder's name, so another name would mean rebuilding the bundle.
         """
         counted = asks_for_counter(folder.output_name)
         counter = self._ledger.next_number(folder.name) if counted else 0
@@ -66,9 +66,9 @@ class Delivery:
         return self._keep(job, name, flat_suffixes(folder.outputs)) if flat else name
 
     def record(self, job: Job, folder: Folder, name: Path) -> Job:
-        """The bundle is sealed: its names, and the original's, go into the ledger.
+        """Record in the ledger the final names of a sealed bundle, and of the original.
 
-        One that was recorded before, and built anew because its name was taken, is recorded again.
+        A bundle that was rebuilt because its recorded name was taken is recorded again.
         """
         outputs = self._outputs(job, folder, name)
         if job.state is JobState.DELIVERING:
@@ -79,33 +79,33 @@ class Delivery:
         )
 
     def deliver(self, job: Job, folder: Folder) -> Job:
-        """From recorded names (or anywhere after them) to done.
+        """Publish the bundle and archive the original, from the recorded names on; the done job.
 
         Raises:
-            FileExistsError: A name was taken that stands in the bundle; it must be built anew.
-            PlaceError: Outbox or archive cannot be written now; call again later.
-            FencedError: The job is somebody else's now.
+            FileExistsError: A name that the bundle contains was taken; it must be rebuilt.
+            PlaceError: The outbox or archive cannot be written now; call again later.
+            FencedError: The job is no longer this attempt's.
         """
-        if not self._spool.holds(job):  # it was, before the ledger was put back from an older copy
+        if not self._spool.holds(job):  # it was done before the ledger was restored from a backup
             return self._ledger.done(job)
         job = self.publish(job, folder)
         job = self._archive(job, folder)
         return self._ended(self._ledger.done(job))
 
     def fail(self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False) -> Job:
-        """The original to failed/ with its reason beside it, from wherever it is now.
+        """Move the original to failed/ with a report beside it, from wherever it is now.
 
-        What cannot be had (it is gone, has changed, or is closed to us) stays where it is; a cancel
-        ends all the same.
+        If it is gone or has changed, it is left alone, and the job ends all the same.  On a cancel,
+        so is an original in the inbox that the daemon may not take.
 
         Raises:
-            PlaceError: failed/ cannot be written now; call again later.
-            FencedError: The job is somebody else's now.
+            PlaceError: failed/ cannot be written, or the inbox not be used, now; call again later.
+            FencedError: The job is no longer this attempt's.
         """
         place = Place.FAILED
         try:
             job = self._to_failed(job, folder, error, cancelled=cancelled)
-        except SourceChangedError as changed:  # nothing of the job's to move
+        except SourceChangedError as changed:  # there is nothing of the job's to move
             place = Place.GONE if changed.kind == "source-gone" else job.place
         except PlaceError as closed:
             if not (cancelled and job.place is Place.INBOX and closed.is_below([folder.inbox])):
@@ -114,7 +114,7 @@ class Delivery:
         return self._ended(self._ledger.failed(job, place, cancelled=cancelled))
 
     def _pages(self, job: Job) -> list[PageRow]:
-        """Its finished pages, for the ledger."""
+        """The job's finished pages, as rows for the ledger."""
         log = self._spool.page_log(job)
         recipe = log.recipe_of(job.sha256)
         if recipe is None:
@@ -130,23 +130,23 @@ class Delivery:
     # --- the bundle ---
 
     def _outputs(self, job: Job, folder: Folder, name: Path) -> str | None:
-        """The path to record for a bundle that was built: its folder, or its main file.
+        """The path to record for a bundle: its folder, or, in layout `flat`, its main file.
 
-        None when it holds nothing that could lie in the outbox by itself.
+        None if the bundle is empty, so that layout `flat` has nothing to put into the outbox.
         """
         made = flat_order(self._spool.made(job))
         if is_flat(made):
             return str(flat_target(made[-1], name.parent, name.name))
         if not made and folder.layout == "flat":
             return None
-        return str(self._free_folder(name))  # of a pile, too: its documents stay together
+        return str(self._free_folder(name))  # for a pile, too: its documents stay together
 
     def publish(self, job: Job, folder: Folder) -> Job:
-        """To the outbox under the recorded name, or the next free one; again after a crash."""
+        """Publish the bundle under the recorded name, or the next free one; safe to repeat."""
         if job.outputs is None:
             return job
         recorded = Path(job.outputs)
-        made = self._spool.made(job)  # tells the layout: a reload may have changed the folder's
+        made = self._spool.made(job)  # shows the layout: a reload may have changed the folder's
         if is_flat(made) if made else is_flat_file(recorded.name):
             return self._side_by_side(job, folder, recorded)
         while True:
@@ -163,7 +163,7 @@ class Delivery:
             left = flat_order(self._spool.made(job))
             stem = recorded.name.removesuffix(left[-1]) if left else ""
             targets = [(each, flat_target(each, recorded.parent, stem)) for each in left]
-            try:  # with none left, the last one's name is made to last
+            try:  # with none left, the last one's name is made durable
                 for entry, target in targets or [(recorded.name, recorded)]:
                     self._spool.publish(job, target, _owner(folder), entry)
             except FileExistsError:
@@ -180,12 +180,12 @@ class Delivery:
         return self._spool.free_name(name.parent, name.name, is_dir=True)
 
     def _keep(self, job: Job, name: Path, suffixes: Collection[str]) -> Path:
-        """The first stem for which none of the names is taken, nor kept for another job."""
+        """Keep, for the job, the first stem free with all suffixes and not kept for another job."""
         while True:
             others = self._kept_by_others(job)
             choices = (each for each in flat_stems(name.name) if name.parent / each not in others)
             free = self._spool.free_stem(name.parent, choices, suffixes)
-            with self._lock:  # not while the disk is asked: a share may hang
+            with self._lock:  # not held while asking the disk: a share may hang
                 if name.parent / free.name not in self._kept_by_others(job):
                     self._kept[job.id] = name.parent / free.name
                     return free
@@ -238,13 +238,13 @@ class Delivery:
                 of_the_path = isinstance(refused, PlaceError) and refused.is_below([folder.failed])
                 if below == folder.failed or not (of_the_path or refused.kind == "name-too-long"):
                     raise
-                below = folder.failed  # its sub-folder takes nothing: beside the others, then
+                below = folder.failed  # the sub-folder takes nothing: use failed/ itself
                 job = replace(job, ending=None)
             else:
                 return job
 
     def _report(self, job: Job, error: JobError) -> bytes:
-        """NAME.error.json: what a person finds beside the file that failed."""
+        """The contents of NAME.error.json, which a person finds beside the failed file."""
         report = {
             "version": 1,
             "job": job.id,
@@ -260,24 +260,24 @@ class Delivery:
 
 
 def remove_marker(spool: Spool, job: Job, folder: Folder) -> None:
-    """The done marker of an original goes once the original is ours.
+    """Remove the done marker of an original that has been claimed.
 
-    Before, it must stay: an original that turns out to have changed waits for its claim again.  To
-    be called between the claim and its record, so that after a crash in between it is done again.
+    Until then it must stay: an original that turns out to have changed needs its marker again.
+    Call this between the claim and its record in the ledger, so that a crash in between repeats it.
     """
     if not folder.done_marker or job.place is not Place.INBOX:
         return
     marker = Marker(folder.done_marker)
-    if folder.join == "pause" and not job.members:  # one file was all of a pile
+    if folder.join == "pause" and not job.members:  # a pile of one file
         name = marker.of(pile_name(job.source), document=True)
     else:
         name = marker.of(job.source, document=bool(job.members))
-    if len(os.fsencode(name.rpartition("/")[2])) <= NAME_MAX:  # else there is none
+    if len(os.fsencode(name.rpartition("/")[2])) <= NAME_MAX:  # a longer one cannot exist
         spool.remove_marker(folder.inbox / name)
 
 
 def _recorded(path: str | None) -> Path:
-    """A name that an earlier step has recorded."""
+    """The path that an earlier step has recorded for the job."""
     if path is None:
         raise ValueError("the job has no name recorded for this step")
     return Path(path)
@@ -288,5 +288,5 @@ def _owner(folder: Folder) -> Ownership:
 
 
 def _again(job: Job, folder: Folder, taken: Path) -> Path:
-    """What to begin with when a name was taken; its number, if it had one, is not told again."""
+    """The first choice after `taken`: the same if it has a counter, which is not advanced again."""
     return taken if asks_for_counter(folder.output_name) else wanted(job, folder)

@@ -1,8 +1,8 @@
-"""What a job's results are called, in both layouts.  Pure: which names are free is asked elsewhere.
+"""What a job's results are called, in both layouts.  Pure: other modules ask which names are free.
 
 Layout `flat` puts artefacts side by side into the outbox, the main one last.  In the spool such an
-artefact is called by its suffix alone (`.md`), as the stem may change until it is published; the
-figures' folder has its final name from the start, since the text links to it.
+artefact has its suffix alone as its name (`.md`), since the stem may change until it is published;
+the figures' folder has its final name from the start, since the text links to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RANKS = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
 
 
 def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
-    """The name that a folder's `output_name` gives a job's results; it may be taken."""
+    """The path that a folder's `output_name` gives a job's results; it may be taken."""
     source = PurePosixPath(job.source)
     # a joined document's name has no extension to take off
     base = stem(f"{source.name}.") if job.members else stem(source.name)
@@ -34,7 +34,7 @@ def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
         job=job.id,
         counter=counter,
     )
-    # no part is a folder above, nor hidden, whatever a scan is called
+    # whatever a scan is called, no part is `..` or hidden
     parts = (part.strip().lstrip(".").strip() or "document" for part in filled.split("/"))
     *above, last = parts
     below = folder.outbox.joinpath(source.parent, *(fit(part) for part in above))
@@ -50,42 +50,42 @@ def flat_stems(name: str) -> Iterator[str]:
 
 
 def dated(pattern: Path, now: float) -> Path:
-    """The archive's folder for a moment: `strftime` patterns filled in, local time."""
+    """The archive folder at `now` (seconds since the epoch): `strftime` patterns in local time."""
     if "%" not in str(pattern):
         return pattern
     return Path(datetime.fromtimestamp(now).astimezone().strftime(str(pattern)))
 
 
 def in_bundle(folder: Folder, name: Path) -> tuple[str, str]:
-    """The stem of the artefacts in a bundle that will have this name, and the figures' folder."""
+    """For a bundle to be called `name`: the stem of its artefacts, and its folder of figures."""
     return ("", name.name + FIGURES) if folder.layout == "flat" else (name.name, IMAGES)
 
 
 def flat_suffixes(outputs: Collection[str]) -> list[str]:
-    """The suffixes of all that may be made of these outputs."""
+    """The suffixes of all artefacts that these outputs may produce."""
     return [suffix for output in SUFFIXES if output in outputs for suffix in SUFFIXES[output]]
 
 
 def flat_order(entries: Iterable[str]) -> list[str]:
-    """What lies in a flat bundle, in the order in which it is published."""
+    """The entries of a flat bundle, in the order in which they are published."""
     return sorted(entries, key=lambda entry: -_RANKS.index(entry) if is_artefact(entry) else -99)
 
 
 def is_artefact(entry: str) -> bool:
-    """Whether it has yet to get its stem; what has its name already are folders."""
+    """Whether an entry of a flat bundle still lacks its stem; folders have their final names."""
     return entry in _RANKS
 
 
 def is_flat(entries: Iterable[str]) -> bool:
-    """Whether these are entries of a bundle that was built for layout `flat`."""
+    """Whether the entries are those of a bundle built for layout `flat`."""
     return any(is_artefact(entry) or entry.endswith(FIGURES) for entry in entries)
 
 
 def is_flat_file(name: str) -> bool:
-    """Whether a recorded name can be that of a main file."""
+    """Whether a recorded name can be that of a flat bundle's main file."""
     return name.endswith(tuple(_RANKS))
 
 
 def flat_target(entry: str, folder: Path, stem: str) -> Path:
-    """Where an entry of a flat bundle is published."""
+    """The path at which an entry of a flat bundle is published."""
     return folder / (f"{stem}{entry}" if is_artefact(entry) else entry)

@@ -1,7 +1,7 @@
-"""A job's original: the files it consists of, and which page of which is page n.
+"""A job's original: the files it consists of, and which page of which file is page n.
 
 The files of a joined document follow one another.  In a duplex pile the fronts of all sheets come
-first and then their backs, either in the same order or, when the pile was turned over, last first.
+first, then their backs: in the same order, or last first if the pile was turned over.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ocrd.job import Found, Job, Member, joined
 from ocrd.pages.base import DocumentInfo
 from ocrd.pages.source import ChildPageSource
 
-UNREADABLE = "unreadable"  # the kind of a file that no page can be had of
+UNREADABLE = "unreadable"  # the kind of a file that cannot be opened
 
-SINGLE = "none"  # a document that is in order as it comes
+SINGLE = "none"  # the pages are in order as they come
 REVERSED = "reversed"  # fronts 1 … n, backs n … 1
 SAME = "same"  # fronts 1 … n, backs 1 … n
 
 
 def collated(counts: Sequence[int], duplex: str = SINGLE) -> list[tuple[int, int]]:
-    """Where each page of a document is found, from page 1 on: in which file, and its page there.
+    """The file, and the page in that file, for each page of a document from page 1 on.
 
     Args:
-        counts: How many pages each file gives, in the order of the files; each at least 1.
+        counts: How many pages each file has, in the order of the files; each at least 1.
         duplex: `SINGLE`, `REVERSED` or `SAME`.
 
     Returns:
-        For each page the file's index, from 0, and the number of the page in it, from 1.
+        For each page the file's index, from 0, and the page's number in that file, from 1.
 
     Raises:
-        BadFileError: Fronts and backs are not equally many (kind `uneven-pile`).
+        BadFileError: There are not as many backs as fronts (kind `uneven-pile`).
     """
     scanned = [(file, page) for file, pages in enumerate(counts) for page in range(1, pages + 1)]
     if duplex == SINGLE:
@@ -61,25 +61,25 @@ class Part:
 
     @property
     def pages(self) -> int:
-        """How many pages it gives; one that cannot be opened stands for one, and is labelled."""
+        """The number of pages; a file that cannot be opened counts as one page, labelled so."""
         return self.info.pages if self.info else 1
 
     @property
     def kind(self) -> str:
-        """`pdf` or `image`."""
+        """`pdf` or `image`; `UNREADABLE` for a file that cannot be opened."""
         return self.info.kind if self.info else UNREADABLE
 
     @property
     def name(self) -> str:
-        """What a person knows it by, in one harmless line."""
+        """The file's own name, made safe to display on one line."""
         return display(self.what.source.rpartition("/")[2])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """All files of an original that lies at `path` in the spool, and the order of their pages.
+    """All files of an original at `path` in the spool, and the order of their pages.
 
-    `places` tells where each page is found, as `collated` has it.
+    `places` says where each page is, in the form that `collated` returns.
     """
 
     path: Path
@@ -89,19 +89,19 @@ class Original:
 
     @property
     def order(self) -> list[int | str] | None:
-        """What results of pages depend on; None where page numbers are the only file's own."""
+        """The page order, for the recipe; None if page numbers are those of the only file."""
         if len(self.parts) == 1 and self.duplex == SINGLE:
             return None
         return [self.duplex, *(part.pages for part in self.parts)]
 
     @property
     def plain(self) -> bool:
-        """Whether it is one file in page order: no folder, be there but one file in it."""
+        """Whether it is one file in page order; a joined document is not, even with one file."""
         return isinstance(self.parts[0].what, Job) and self.order is None
 
     @property
     def kind(self) -> str:
-        """`image` when all of it is made of pixels."""
+        """`image` if all files that can be opened are images, otherwise `pdf`."""
         kinds = {part.info.kind for part in self.parts if part.info}
         return "image" if kinds == {"image"} else "pdf"
 
@@ -111,10 +111,10 @@ class Original:
         return self.parts[file], page
 
     def find(self, number: int) -> tuple[Path, int]:
-        """The same, to be read.
+        """The path of the file that holds page `number`, and the page's number in it.
 
         Raises:
-            BadFileError: That file cannot be opened; the document's other pages can be had.
+            BadFileError: That file cannot be opened; the document's other files may still be read.
         """
         part, page = self.where(number)
         if part.error is not None:
@@ -122,7 +122,7 @@ class Original:
         return part.path, page
 
     def blamed(self, number: int, error: OcrdError) -> OcrdError:
-        """What is wrong with a page, with the place where a person finds it."""
+        """The error of page `number`, with the file and page where a person finds it."""
         if self.plain:
             return error
         part, page = self.where(number)
@@ -130,14 +130,14 @@ class Original:
         return type(error)(f"{where}: {error.message}", hint=error.hint, kind=error.kind)
 
     def came_from(self, number: int) -> dict[str, Any] | None:
-        """For the sidecar: where page `number` was found; None when that is plain."""
+        """For the sidecar: the file and page that page `number` came from; None if `plain`."""
         if self.plain:
             return None
         part, page = self.where(number)
         return {"file": part.name, "page": page}
 
     def origins(self) -> tuple[PageOrigin, ...]:
-        """For the document builder: where each page lies; empty when that is plain."""
+        """For the document builder: the file and page of each page; empty if `plain`."""
         if self.plain:
             return ()
         found = [(self.parts[file], page) for file, page in self.places]
@@ -147,7 +147,7 @@ class Original:
         )
 
     def facts(self) -> dict[str, Any]:
-        """For the sidecar's head: the files and what each gave, and how a pile was put together."""
+        """For the sidecar's head: how a pile was collated, and the pages that each member gave."""
         if self.plain:
             return {}
         told: dict[str, Any] = {"duplex": self.duplex}
@@ -168,15 +168,15 @@ class Original:
 
 
 async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> Original:
-    """Look at every file of the original that lies at `path`.
+    """Inspect every file of the original at `path`.
 
-    One file of several that cannot be opened costs the document no more than its own place: it
-    stands there as one page that could not be read.  Not so in a duplex pile, where a page more or
-    less would put every sheet together with another one's back.
+    If one of several files cannot be opened, the rest of the document is still read; that file
+    counts as one page that could not be read.  Not so in a duplex pile, where one page more or less
+    would pair every front with the wrong back.
 
     Raises:
-        BadFileError: The only file, or one of a duplex pile, cannot be opened; or fronts and backs
-            are not equally many.
+        BadFileError: The only file, or a file of a duplex pile, cannot be opened; or there are not
+            as many backs as fronts.
         SourceChangedError, PlaceError: As `ChildPageSource.inspect`.
     """
     parts = []
@@ -201,13 +201,13 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
 
 
 def identity(job: Job, path: Path) -> Found:
-    """What lies at `path` now.
+    """The job's original as it is now at `path`, to be recorded anew.
 
-    A file that was taken out of a joined document's folder belongs to it no longer.
+    A file that was taken out of a joined document's folder no longer belongs to the document.
 
     Raises:
-        BadFileError: A link, a pipe or the like has taken its place (kind `not-a-file`).
-        SourceChangedError: None of a joined document's files is there (kind `source-gone`).
+        BadFileError: A link, a pipe or the like is in its place (kind `not-a-file`).
+        SourceChangedError: None of a joined document's files is left (kind `source-gone`).
         PlaceError: It cannot be read now.
     """
     if not job.members or path.is_symlink():

@@ -1,4 +1,4 @@
-"""The pages of one job through the engine: streamed, fair to other jobs, none lost."""
+"""Takes the pages of one job through the engine: streamed, fair to other jobs, none lost."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from ocrd.spool import Spool
 from ocrd.worker.calls import LEDGER, SPOOL, Calls
 from ocrd.worker.original import Original
 
-_OWN_TEXT_MODES = frozenset({"ocr", "document"})  # what these ask for, a PDF may say itself
-_OWN_TEXT_TOLD = 3  # raised where a PDF's own text is told otherwise: what was told is not reused
-MAX_TRIES = 3  # a page that faults so often is at fault itself
+_OWN_TEXT_MODES = frozenset({"ocr", "document"})  # a PDF's own text may answer these
+_OWN_TEXT_TOLD = 3  # increased when a PDF's own text is read differently: ends reuse of old results
+MAX_TRIES = 3  # after so many faults the page itself is to blame
 ENGINE_POLL_S = 0.5
-TELL_S = 1.0  # how often the ledger is told how far a job has come
+TELL_S = 1.0  # how often a job's progress is written to the ledger
 
 
 Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[None]]"
 
 BLANKNESS = "the processor"
 
-_REQUESTS = itertools.count(1)  # the engine is never given one id twice
+_REQUESTS = itertools.count(1)  # the engine never gets the same id twice
 
 
 def separator_of(folder: Folder) -> Separator | None:
-    """What ends a document in this folder; None where a file is one document."""
+    """The kind of page that separates documents in this folder; None if a file is one document."""
     if folder.separator == "none":
         return None
     return Separator(kind=folder.separator, code=folder.separator_code)
@@ -61,22 +61,22 @@ def separator_of(folder: Folder) -> Separator | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What jobs are worked on with, and the settings that concern it."""
+    """Everything that the work on jobs needs: the daemon's other parts, and settings."""
 
     ledger: Ledger
     spool: Spool
     home: Path  # the daemon's own tree
     pages: ChildPageSource
-    build: Build  # of a bundle of so many pages
+    build: Build  # builds a bundle of so many pages
     engine: Engine
     gate: PageGate
     events: Events
     call: Calls
-    dpi: int  # of PDF pages that are rendered
-    window: int  # pages of one job under way at most, so that a book floods no gate
+    dpi: int  # for PDF pages that are rendered
+    window: int  # most pages of one job under way, so that a book does not flood the gate
     orientation: Orientation | None  # for an engine that does not see which way up a page is
-    reuse_results: bool  # a page of the same content is read once
-    versions: Mapping[str, str]  # of what produces a result
+    reuse_results: bool  # pages with the same content are read once
+    versions: Mapping[str, str]  # of the programs and libraries that produce a result
     clock: Callable[[], float] = time.time  # seconds since the epoch
 
 
@@ -95,15 +95,15 @@ class PageRun:
     def __post_init__(self) -> None:
         self.count = len(self.original.places)
         self._separator = separator_of(self.folder)
-        self._untold: list[Page] = []  # finished pages of which the ledger does not know
-        self._tell_at = 0.0  # when it is told of them, by the event loop's clock
-        self._has_twin = False  # some of the same pages were read before, as far as is known
+        self._untold: list[Page] = []  # finished pages that are not in the ledger yet
+        self._tell_at = 0.0  # when they are written there, by the event loop's clock
+        self._has_twin = False  # whether the ledger may have results of the same pages
 
     def recall(self) -> Job:
         """Find the pages that need no reading: those in the log, and those that the ledger keeps.
 
-        The ledger has them of a job that failed, or of one that an older ocrd had begun.  It is
-        told how many pages there are, and forgets what another recipe made of them.  Blocks.
+        The ledger keeps them for a job that failed, or that an older ocrd began.  It records the
+        number of pages, and forgets results of another recipe.  Blocks.
 
         Returns:
             The job as it is now.
@@ -128,7 +128,7 @@ class PageRun:
         """Finish every page that is not finished yet.
 
         Raises:
-            FencedError: The job is somebody else's now, or cancelled.
+            FencedError: The job is no longer this attempt's, or is cancelled.
             OcrdError: A place fails; the pages finished so far are kept.
         """
         self._tell_at = asyncio.get_running_loop().time() + TELL_S
@@ -143,7 +143,7 @@ class PageRun:
                         task.add_done_callback(lambda _task: window.release())
         except BaseExceptionGroup as failures:
             raise first_of(failures) from None
-        if before + len(self._untold) < self.count:  # a long one: its documents may take long, too
+        if before + len(self._untold) < self.count:  # a long job: its bundle may take long, too
             await self._tell_ledger()
 
     async def _page(self, number: int) -> None:
@@ -174,9 +174,9 @@ class PageRun:
         return True
 
     async def _read(self, number: int) -> PageResult:
-        """One try, which waits for the engine as long as it takes: that costs no try.
+        """Try once to read a page; waiting for the engine, however long, costs no try.
 
-        What a page says of itself is asked first; not where separators are looked for.
+        A PDF page's own text is asked first, unless the folder looks for separator pages.
         """
         own = None
         asked = self._separator is None and original_text_counts(self.folder)
@@ -200,7 +200,7 @@ class PageRun:
             await asyncio.sleep(ENGINE_POLL_S)
 
     async def _recognise(self, number: int, image: PageImage, others: int) -> PageResult:
-        """What the engine reads; a separator page is not shown to it, for it might invent text."""
+        """What the engine reads.  It is not shown separator pages, for it might invent text."""
         if await self._separates(image):
             return PageResult(text="", codes=image.codes, notes=("a separator page, not read",))
         folder, engine, orientation = self.folder, self.parts.engine, self.parts.orientation
@@ -251,7 +251,7 @@ class PageRun:
         self._tell("page.failed", number, kind=error.kind, error=error.message)
 
     async def _keep(self, page: Page, payload: str | None) -> None:
-        """A page is finished, and is not computed again whatever comes."""
+        """Record a finished page, so that it is not computed again, even after a crash."""
         await self.parts.call(SPOOL, self.log.append, self._entry(page, payload))
         self._untold.append(page)
         if asyncio.get_running_loop().time() >= self._tell_at:
@@ -259,7 +259,7 @@ class PageRun:
         self.finished.add(page.number)
 
     async def _tell_ledger(self) -> None:
-        """For whoever looks; it also says whether the job is still ours."""
+        """Write the progress to the ledger, which refuses it if the job is no longer ours."""
         self._tell_at = asyncio.get_running_loop().time() + TELL_S
         untold, self._untold = self._untold, []
         rows = [page_row(page, None, self.recipe) for page in untold]
@@ -275,12 +275,12 @@ class PageRun:
 
 
 def original_text_counts(folder: Folder) -> bool:
-    """Whether a PDF's own text is an answer to what the folder asks."""
+    """Whether the folder accepts a PDF's own text as an answer."""
     return folder.mode.name in _OWN_TEXT_MODES and folder.pdf_text in ("auto", "keep")
 
 
 def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
-    """A digest of all that shapes results but the content: engine, model, prompt, dpi and so on."""
+    """A digest of all that affects results besides the content: engine, model, prompt, dpi etc."""
     engine, model = p.engine.named(folder.language)
     parts: dict[str, object] = {
         "engine": engine,
@@ -295,12 +295,12 @@ def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
     }
     if original.order is not None:
         parts["collation"] = original.order
-    if folder.separator != "none":  # what is one is not read
+    if folder.separator != "none":  # a separator page is not read
         parts["separator"] = [folder.separator, folder.separator_code]
     if original_text_counts(folder):
         parts["pdf_text"] = [folder.pdf_text, _OWN_TEXT_TOLD]
     if folder.language:
         parts["language"] = folder.language
-    if folder.upright:  # read turned, if need be
+    if folder.upright:  # pages may be turned before they are read
         parts["upright"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,8 +1,7 @@
-"""One job from claim to done, in the order that makes nothing get lost.
+"""One job from claim to done, in an order in which nothing gets lost.
 
-The numbers in the comments are the steps' names everywhere: 1 recorded, 2 claimed (both before
-this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published, 8 archived,
-9 done.
+The steps have the same numbers everywhere: 1 recorded, 2 claimed (both before this module), 3 into
+the spool, 4 pages, 5 bundle, 6 names recorded, 7 published, 8 archived, 9 done.
 """
 
 from __future__ import annotations
@@ -31,25 +30,25 @@ CANCELLED = JobError(
 
 
 _Built: TypeAlias = tuple[Path, BundleSpec]
-"""A bundle built (or to be built), still to be sealed, and the name planned for it."""
+"""The name planned for a bundle that is still to be sealed, and what to build it from."""
 
 
 class Worker:
-    """Takes claimed jobs to done or failed; many `run`s may be under way at once."""
+    """Takes claimed jobs to done or failed; many `run`s may be under way concurrently."""
 
     def __init__(self, parts: Parts) -> None:
-        self.runs: dict[int, PageRun] = {}  # those under way, by job
+        self.runs: dict[int, PageRun] = {}  # the jobs whose pages are being read, by number
         self._parts = parts
         self._delivery = Delivery(ledger=parts.ledger, spool=parts.spool, clock=parts.clock)
 
     async def run(self, job: Job, folder: Folder) -> Job:
-        """Take a job on from wherever it stands: claimed, spooled, delivering.
+        """Take a job to its end from wherever it stands: claimed, spooled, delivering.
 
         Raises:
-            FencedError: The job is somebody else's now, or cancelled.
-            OcrdError: Transient faults and conditions; the caller decides when to go on.
+            FencedError: The job is no longer this attempt's, or is cancelled.
+            OcrdError: Transient faults and conditions; the caller decides when to try again.
         """
-        if job.ending is not None and job.error is not None:  # decided, then a crash came
+        if job.ending is not None and job.error is not None:  # a crash interrupted its end
             cancelled = job.ending is JobState.CANCELLED
             return await self.fail(job, folder, job.error, cancelled=cancelled)
         try:
@@ -65,7 +64,7 @@ class Worker:
     async def fail(
         self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
     ) -> Job:
-        """The original to failed/, whatever was done so far dropped."""
+        """Move the original to failed/ and drop whatever was done so far; the job as it ended."""
         p = self._parts
         job = await p.call(
             way_out(folder), self._delivery.fail, job, folder, error, cancelled=cancelled
@@ -86,7 +85,7 @@ class Worker:
         return await self.fail(job, folder, CANCELLED, cancelled=True)
 
     async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, _Built]:
-        """Steps 3 to 5: spool, pages, bundle; the bundle is still to be sealed."""
+        """Steps 3 to 5: spool, pages, bundle; the bundle is not sealed yet."""
         p = self._parts
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
@@ -103,7 +102,7 @@ class Worker:
         return job, built
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
-        """Step 3: the original into the spool."""
+        """Step 3: move the original into the spool; the job, and the original's path there."""
         p, source = self._parts, folder.inbox / job.source
         if job.place is Place.FAILED and job.failed_to is not None:  # after a retry
             source = Path(job.failed_to)
@@ -111,8 +110,8 @@ class Worker:
             try:
                 path = p.spool.claim(job, source)
             except SourceChangedError as changed:
-                # One that a person has mended in failed/ is taken as it is now, as is one that
-                # could not be read when it was recorded, and was tried again.
+                # A file that a person has repaired in failed/ is taken as it is now; so is one
+                # that could not be read when it was recorded and is tried again.
                 mended = job.place is Place.FAILED or not job.sha256
                 if not mended or changed.kind == "source-gone":
                     raise
@@ -122,10 +121,10 @@ class Worker:
             return p.ledger.moved(job), path
 
     def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
-        """What to build the bundle from.
+        """The name planned for the bundle, and what to build it from.
 
         Raises:
-            SourceChangedError: The original is no longer what was read: the ledger has it as it is.
+            SourceChangedError: The original has changed; the ledger now has it as it is.
             BadFileError: No page of it could be read.
         """
         p = self._parts
@@ -148,7 +147,7 @@ class Worker:
             return self._planned_anew(job, folder, original)
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
-        """The same under names that are free now."""
+        """As `_planned`, without its checks: under names that are free now."""
         p, name = self._parts, self._delivery.plan(job, folder)
         artefacts, images = in_bundle(folder, name)
         return name, BundleSpec(
@@ -171,7 +170,7 @@ class Worker:
         )
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
-        """The sidecar's head: what was read, by what, how."""
+        """The sidecar's head: what was read, by which engine, and how."""
         p = self._parts
         kind, model = p.engine.named(folder.language)
         return {
@@ -196,7 +195,7 @@ class Worker:
         """Steps 6 to 9, and the end of step 5 for a bundle just built."""
         p = self._parts
         job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
-        while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
+        while job.state is JobState.DELIVERING:  # a name that the bundle contains was taken
             original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
             built = await p.call(SPOOL, self._planned_anew, job, folder, original)
             await p.build(built[1], len(original.places))
@@ -213,7 +212,7 @@ class Worker:
         return job
 
     def _deliver_sealed(self, job: Job, folder: Folder, built: _Built | None) -> Job:
-        """To done; or still delivering, when the bundle must be built anew."""
+        """Take the job to done; it stays `delivering` if the bundle must be rebuilt."""
         p = self._parts
         with p.spool.at_work_on(job):
             if built is not None:
@@ -224,13 +223,13 @@ class Worker:
             except FileExistsError:
                 return job
             except OcrdError as error:
-                if error.kind != "unsealed":  # a crash came while it was built anew
+                if error.kind != "unsealed":  # a crash came while it was rebuilt
                     raise
                 return job
 
 
 def way_out(folder: Folder) -> str:
-    """The place of the last steps: one that hangs keeps all of the folder's jobs from their end."""
+    """The place of a job's last steps: if it hangs, none of the folder's jobs can end."""
     return f"the outbox or archive of {folder.name}"
 
 
