@@ -113,10 +113,7 @@ class MixedEngine:
         await asyncio.gather(*(half.stop() for half in self._halves))
 
     def _chosen(self) -> int:
-        """The first half that is ready and has room; otherwise the first that is ready.
-
-        The first half if neither is ready.
-        """
+        """The first half that is ready and has room, otherwise the first that is ready, or 0."""
         both = range(len(self._halves))
         ready = [n for n in both if self._halves[n].report().state is EngineState.READY] or [0]
         return next((n for n in ready if self._in_flight[n] < self._halves[n].capacity), ready[0])

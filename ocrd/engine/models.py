@@ -109,10 +109,7 @@ class ModelProfile:
         return self.processor_kwargs(tiling.costliest(resolutions, self.geometry))
 
     def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        """Tokens that a page takes; None if only the processor knows.
-
-        `width` and `height` are the page's, in pixels.
-        """
+        """Tokens that a page of this size in pixels takes; None if only the processor knows."""
         if self.geometry is None:
             return None
         return tiling.prompt_tokens(resolution, width, height, self.geometry)

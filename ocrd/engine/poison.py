@@ -74,10 +74,7 @@ class PoisonSearch:
         return self._in_a_row >= TOO_MANY
 
     def accuse(self, crowd: Mapping[str, PageRequest]) -> None:
-        """Handle an engine's death with these pages in flight, by id: suspect or convict them.
-
-        If some of them were suspects already, only those are suspected.
-        """
+        """Handle an engine's death with these pages, of which earlier suspects are to blame."""
         suspects = [page for page in crowd if page in self._cell]
         convicted = self.died(suspects or crowd.keys())
         if convicted is not None:

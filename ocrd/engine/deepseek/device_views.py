@@ -53,10 +53,7 @@ def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, tor
 
 
 def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """[height, width, 3] the bytes that Pillow's bicubic resize makes of [rows, columns, 3].
-
-    Like `views`, it resizes the rows first, then the columns.
-    """
+    """[height, width, 3] the bytes that Pillow's bicubic resize makes of [rows, columns, 3]."""
     rows, columns, colours = page.shape
     if columns != width:
         page = _resample(page, _taps(columns, width, page.device))

@@ -28,7 +28,7 @@ Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tenso
 
 # x [n, rows, columns, width], a tensor to add to it, the side of that tensor's windows, a
 # LayerNorm, the side of the windows to cut the result into (0: no windows) -> the sum, and the
-# normalised sum, [n * windows, side, side, width], with zeros where a window extends beyond the view
+# normalised sum, [n * windows, side, side, width], with zeros where a window leaves the view
 Join = Callable[
     [torch.Tensor, torch.Tensor, int, torch.nn.LayerNorm, int], tuple[torch.Tensor, torch.Tensor]
 ]

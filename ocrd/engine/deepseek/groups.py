@@ -25,12 +25,7 @@ class PageGroups:
         self._open = False
 
     def admits(self, running: int, waiting: int) -> bool:
-        """Whether waiting pages may begin in this step.
-
-        Args:
-            running: Pages that are being read.
-            waiting: Pages that wait.
-        """
+        """Whether waiting pages may begin in this step, while `running` pages are being read."""
         ready = min(waiting, self._places - running)
         if ready <= 0:
             self._since, self._open = None, False

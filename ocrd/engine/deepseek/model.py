@@ -114,10 +114,7 @@ class PerRequestViews:
         return self.sam_model(normalise(views, dtype).permute(0, 3, 1, 2).contiguous())
 
     def embed_multimodal(self, **kwargs: Any) -> list[torch.Tensor] | None:
-        """The embeddings of each page: tiles, global view, and a separator at the end.
-
-        None if the request has no pages.
-        """
+        """The embeddings of each page: tiles, global view, separator.  None without pages."""
         if kwargs.get("pixel_values") is None:
             return None
         sent = zip(*(kwargs[name] for name in FIELDS), strict=True)

@@ -86,7 +86,7 @@ class Crop:
         return replace(self, pixels=np.ascontiguousarray(pixels), ink=ink, inked=inked)
 
     def apart(self, first: int, last: int, least: float) -> list[tuple[int, int]]:
-        """The stretches between two columns, split in the middle of gaps of at least `least` pixels.
+        """The stretches between two columns, split in the middle of gaps of `least` pixels or more.
 
         No stretch is empty: if both columns are the same, the list is.
         """
@@ -182,10 +182,7 @@ def shrunk(pixels: Pixels, scale: float) -> Pixels:
 
 
 def bands(page: Pixels) -> list[tuple[int, int, Pixels]]:
-    """The left, the top and the pixels of each band of a very long page.
-
-    It is cut where the contrast is lowest.  Any other page is one band, at (0, 0).
-    """
+    """Left, top and pixels of a page's bands: one, or of a long page several, cut where empty."""
     height, width = page.shape[:2]
     longest = round(width * LONGEST_BAND)
     if width > height * LONGEST_BAND:
@@ -215,10 +212,7 @@ def _contrast(pixels: Pixels) -> npt.NDArray[np.int16]:
 
 
 def _reach(ink: npt.NDArray[np.int_]) -> tuple[float, float]:
-    """How far the ink of a line reaches up and down from its middle, as fractions of the height.
-
-    `ink` is the number of inked pixels in each row.
-    """
+    """Where the line's ink begins and ends, in fractions of the height, by the ink in each row."""
     height = len(ink)
     ends = []
     for rows in (range(height // 2, -1, -1), range(height // 2, height)):

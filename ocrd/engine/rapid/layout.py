@@ -205,14 +205,7 @@ def _marginal(row: Row, label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """The type of most of a page.
-
-    Attributes:
-        size: The width of an average small letter, in pixels.
-        height: The height of lines, in pixels.
-        weight: The breadth of strokes, in pixels; 0 if not measured.
-        capitals: Whether so much of the page is in capitals that they do not stand out.
-    """
+    """The type of most of a page, measured as in `TextLine`; `capitals`: they do not stand out."""
 
     size: float
     height: float
@@ -330,10 +323,7 @@ def _stands_out(line: TextLine, page: Type) -> bool:
 
 
 def _few_headings(found: list[Found]) -> list[Found]:
-    """The blocks, without headings of a level if too much of the page would be headings.
-
-    Such a page is in large print, or a form whose answers are larger than its labels.
-    """
+    """The blocks, without headings if they are too many: then it is large print, or a form."""
     letters = sum(len(one.text) for one in found)
     for level in (2, 1):
         said = sum(len(one.text) for one in found if one.level >= level)

@@ -93,10 +93,7 @@ def holds(quad: Quad, other: Quad) -> bool:
 
 
 def on_end(quad: Quad, line: float) -> bool:
-    """Whether a piece stands on end; `line` is the usual height of lines on the page.
-
-    A piece no higher than two lines may be a single digit, which is merely slim.
-    """
+    """Whether a piece stands on end: it is higher than two usual lines, unlike a slim digit."""
     return height(quad) > SLIM * width(quad) and height(quad) > 2 * line
 
 

@@ -139,11 +139,7 @@ class PageReader:
         )
 
     def _all(self, page: Pixels, print_: list[Glyph]) -> list[Quad]:
-        """The quads of all text.
-
-        The detector misses text amid much white, so areas with ink outside its quads are tried
-        again.
-        """
+        """The quads of all text; it is sought again in ink amid white, where the detector fails."""
         found = self._detected(page)
         missed = islands(print_, found, fewest=FEWEST if found else 1)
         for left, top, right, bottom in around_islands(missed, page.shape[:2]):

@@ -247,18 +247,7 @@ class ServerClient:
             return None
 
     def _check_image(self, got: int, text: int | None, image: int | None) -> None:
-        """Check by the token count that the complete image was in the prompt.
-
-        A lost image leaves no other trace.
-
-        Args:
-            got: Tokens of the whole prompt.
-            text: Tokens of the prompt without its image; None if unknown.
-            image: Tokens of the image; None if unknown.
-
-        Raises:
-            UnusableError: The count is wrong.
-        """
+        """Check by token counts that the prompt had its whole image: only they show a lost one."""
         if text is None:
             return
         if (image is not None and got != text + image) or got <= text:

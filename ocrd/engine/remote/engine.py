@@ -61,7 +61,7 @@ class ServerEngine:
         return self._settings.max_pages_in_flight * len(self._settings.servers)
 
     def named(self, language: str) -> tuple[str, str]:
-        """The same for all languages."""
+        """The same kind and model for all languages."""
         return self.kind, self.model
 
     def report(self) -> EngineReport:

@@ -42,11 +42,7 @@ class Abilities:
 
 
 async def _served(http: Connection, wanted: str) -> dict[str, Any]:
-    """The entry of the wanted model among those that are served.
-
-    Raises:
-        ServerError: The model is not served, or the server cannot say.
-    """
+    """The entry of the wanted model among those that are served."""
     status, body = await http.request("/v1/models")
     if status != 200:
         raise trouble(status, body)
@@ -132,10 +128,7 @@ async def _special_tokens(http: Connection, model: str, profile: ModelProfile) -
 
 
 def _same_end(wanted: str, found: str) -> bool:
-    """Whether two names mean one model, by their last part without case and punctuation.
-
-    So `deepseek-ai/DeepSeek-OCR`, `/models/deepseek-ocr` and `DeepSeek_OCR` are one model.
-    """
+    """Whether names mean one model, as `deepseek-ai/DeepSeek-OCR` and `/models/deepseek_ocr` do."""
     one, other = (
         NAMELESS.sub("", name.rstrip("/").rsplit("/", 1)[-1].lower()) for name in (wanted, found)
     )

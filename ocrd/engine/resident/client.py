@@ -42,14 +42,7 @@ class EngineDiedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A page prepared for the engine.
-
-    Attributes:
-        inputs: The output of vLLM's renderer.
-        room: Tokens that the context leaves for the answer.
-        tokens: Tokens of the prompt, image included.
-        scale: The upper limits of coordinates in the answer, across and down.
-    """
+    """A page prepared for the engine: vLLM's inputs, room for the answer and size, in tokens."""
 
     inputs: Any
     room: int

@@ -91,7 +91,7 @@ class VllmEngine:
         return (self.profile or DEEPSEEK_OCR).dpi
 
     def named(self, language: str) -> tuple[str, str]:
-        """The same for all languages."""
+        """The same kind and model for all languages."""
         return self.kind, self.model
 
     def report(self) -> EngineReport:
@@ -118,10 +118,7 @@ class VllmEngine:
         return profile.unsupported(mode) if profile else None
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        """None unless the model does not support the resolution or has no room for it.
-
-        Always None before the start if the family is still unknown.
-        """
+        """None unless the model is known, and does not support the resolution or has no room."""
         profile = self.profile
         if profile is None:
             return None

@@ -272,10 +272,7 @@ class Forward(logging.Handler):
 
 
 def connect() -> logging.Handler:
-    """The log handler for this process; in an engine's process, also make the two changes.
-
-    They are named in the module's docstring.
-    """
+    """The log handler for this process; in an engine's, it also makes the module's two changes."""
     path = os.environ.get(SOCKET)
     # vLLM 0.26 sets up logging while its process still unpickles its arguments.  By then its name
     # is known, but its parent is not: `parent_process` returns None, as it does in the daemon.

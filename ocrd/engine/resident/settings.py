@@ -122,10 +122,7 @@ def room(settings: VllmSettings, profile: ModelProfile) -> list[Resolution]:
 
 
 def costs(settings: VllmSettings, profile: ModelProfile) -> dict[Resolution, int | None]:
-    """Tokens of a letter page at each resolution in `room` that the model supports.
-
-    A value is None if only the model's processor knows it.
-    """
+    """Tokens of a letter page at each supported resolution in `room`; None if unknown."""
     return {
         seen: profile.image_tokens(seen, *LETTER)
         for seen in room(settings, profile)

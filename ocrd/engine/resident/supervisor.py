@@ -297,8 +297,5 @@ class EngineSupervisor:
 
 
 def pause_s(barren: int) -> float:
-    """Seconds to wait before the next start: none after the first failure, then doubling.
-
-    `barren` is the number of failures in a row.
-    """
+    """Seconds before the next start, after so many failures in a row: 0 at first, then doubling."""
     return 0.0 if barren <= 1 else float(min(LONGEST_PAUSE_S, 2 ** (barren - 2)))

@@ -121,10 +121,7 @@ class LatinWords:
         return not self._has_alike or (head.end >= last and not letters <= ALIKE)
 
     def _head(self, crop: Crop, first: int, last: int) -> Head | None:
-        """The Latin letters with which a piece surely begins, or None.
-
-        Letters of the page's script may follow them, such as a particle.
-        """
+        """The Latin letters that surely begin a piece, or None; a particle may follow them."""
         shown = crop.stretch(first, last, mirrored=self._mirrored)
         (part,) = self._recogniser.lines([shown])
         end, head = shown.width, _LATIN_HEAD.match(part.text)

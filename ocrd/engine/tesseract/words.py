@@ -73,10 +73,7 @@ def composed(text: str) -> str:
 
 
 def _composed(text: str) -> Iterator[str]:
-    """Compose sara am: `น ้ ํ า` becomes `น ้ ำ`.
-
-    Of two tone marks above each other, the upper is a misread ring, the first half of a sara am.
-    """
+    """`น ้ ํ า` composed to `น ้ ำ`; the upper of two tone marks is a misread ring, its first half."""
     for place, char in enumerate(text):
         before, after = text[place - 1 : place], text[place + 1 : place + 2]
         ring = char == "\u0e4d" or (char in _LOWER_TONES and before and before in _LOWER_TONES)
