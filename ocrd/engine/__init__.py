@@ -1,1 +1,1 @@
-"""Engines: a page image and a prompt mode go in, the raw text of the page comes out."""
+"""Engines: a page image and a prompt mode go in, the text of the page comes out."""

@@ -1,7 +1,7 @@
-"""How models other than DeepSeek-OCR say what stands where.  Pure; no word is lost.
+"""Parsers for the answer formats of models other than DeepSeek-OCR.  Pure; no word is lost.
 
-Each parser takes the answer verbatim, how it was asked for and what its coordinates run to, and
-never raises: an answer may be torn off anywhere, or be nothing of what was asked for.
+Each parser takes the answer verbatim, the format that was asked for and the upper limits of its
+coordinates, and never raises: an answer may break off anywhere, or not be in the format at all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ocrd.engine.deepseek import grounding
 from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 
-LABELS = {  # other models' words for what `grounding` and the document have a name for
+LABELS = {  # other models' labels -> the names used by `grounding` and the document
     "section": "section_title",
     "section_header": "section_title",
     "aside_text": "aside",
@@ -44,9 +44,9 @@ _FIGURE = re.compile(r"!\[([^\]\n]{0,2000})\]\(page_(\d{1,6})_(\d{1,6})_(\d{1,6}
 
 
 def det_label(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
-    """`<|det|>label [x1, y1, x2, y2]<|/det|>text`: Unlimited-OCR's.
+    """Parse `<|det|>label [x1, y1, x2, y2]<|/det|>text`, Unlimited-OCR's format.
 
-    It is DeepSeek-OCR's way with the label in another place, and is read as that.
+    It is DeepSeek-OCR's format with the label in another place, and is converted to that.
     """
 
     def as_reference(match: re.Match[str]) -> str:
@@ -60,11 +60,11 @@ def det_label(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[
 
 
 def md_anchor(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
-    """`![label](x1,y1,x2,y2) text`, up to the next such: LightOnOCR-3's.
+    """Parse `![label](x1,y1,x2,y2) text`, with text up to the next anchor: LightOnOCR-3's format.
 
-    A label with a plus goes on with the last block of that label.
+    A label with a plus continues the last block with that label.
     """
-    del answers  # it says the same however it is asked
+    del answers  # the format is the same for every prompt
     text = _TORN_ANCHOR.sub("", text)
     marks = list(_ANCHOR.finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)] * bool(marks)
@@ -84,15 +84,15 @@ def md_anchor(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[
 
 
 def json_bbox(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
-    """A list of `{"bbox": [x1, y1, x2, y2], "category": …, "text": …}`: dots.ocr's."""
-    del answers  # what is no list of elements is text
+    """Parse a list of `{"bbox": [x1, y1, x2, y2], "category": …, "text": …}`: dots.ocr's format."""
+    del answers  # an answer without elements is read as text
     return list(_elements(_unfenced(text), scale))
 
 
 def markdown(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
-    """Plain Markdown; figures may be `![words](page_X_Y_WIDTH_HEIGHT.png)`: olmOCR-2's.
+    """Parse Markdown; figures may be `![words](page_X_Y_WIDTH_HEIGHT.png)`, as olmOCR-2 has them.
 
-    The lines of properties that olmOCR-2 puts before the text are no part of the page.
+    The front matter that olmOCR-2 writes before the text is not part of the page and is dropped.
     """
     del answers
     text = _FRONT.sub("", _unfenced(text))
@@ -122,13 +122,13 @@ def _prose(text: str) -> list[Block]:
 
 
 def _unfenced(text: str) -> str:
-    """The inside of a fence that goes around the whole answer."""
+    """The answer without a code fence around the whole of it."""
     fenced = _FENCE.match(text)
     return text if fenced is None or "\n```" in fenced[1] else fenced[1]
 
 
 def _elements(text: str, scale: tuple[int, int]) -> Iterator[Block]:
-    """Each element in turn; what is none, or is spoilt, as far as it can be told."""
+    """The elements in order; text between them and malformed elements as well as possible."""
     decoder = json.JSONDecoder()
     position = 0
     while (match := _ELEMENT.search(text, position)) is not None:
@@ -145,7 +145,7 @@ def _elements(text: str, scale: tuple[int, int]) -> Iterator[Block]:
 
 
 def _stray(text: str) -> list[Block]:
-    """What stands between elements, unless it is only their punctuation."""
+    """The text between elements as a block, unless it is only punctuation of the list."""
     return [] if _NOISE.fullmatch(text) else _prose(text)
 
 
@@ -168,7 +168,7 @@ def _numbers(said: object, scale: tuple[int, int]) -> Box | None:
 
 
 def _spoilt(text: str, scale: tuple[int, int]) -> Block:
-    """An element that is torn off, or whose text has quotes of its own."""
+    """The block of a malformed element, which breaks off or has unescaped quotes in its text."""
     head, text_from = text, len(text)
     body = _FIELD_TEXT.search(text)
     if body is not None:

@@ -1,4 +1,4 @@
-"""The seam between the daemon and whatever reads a page."""
+"""The interface between the daemon and the engines that read pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EngineState(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineReport:
-    """An engine's state and what to tell about it (progress, steps taken, the last fault)."""
+    """An engine's state, with details for people (progress, steps taken, the last fault)."""
 
     state: EngineState
     detail: str = ""
@@ -36,15 +36,15 @@ class PageRequest:
     """One page to read.
 
     Attributes:
-        id: Unique while the page is in flight; names it in the engine's log.
-        mode: What is asked.
-        resolution: How the model is to see the page; ignored by engines without the notion.
-        target: What to look for, for modes whose prompt asks.
-        language: In which languages the page is printed, as `ocrd.languages` names them; empty if
-            nobody said.  Engines whose model reads all of them alike do not look at it.
-        priority: Larger goes first.
-        others: How many pages of its job were in the engine before it: among equals, fewer goes
-            first where an engine lets pages wait.
+        id: Unique while the page is in flight; identifies the page in the engine's log.
+        mode: The prompt mode to read the page in.
+        resolution: How the model sees the page; ignored by engines that have no resolution modes.
+        target: What to look for, in modes whose prompt has a target.
+        language: The languages the page is printed in, as `ocrd.languages` names them; empty if
+            not specified.  Engines whose model reads all languages alike ignore it.
+        priority: Pages with a larger number go first.
+        others: How many pages of the same job were in the engine before this one.  Where an
+            engine queues pages, it breaks ties in priority: the smaller number goes first.
     """
 
     id: str
@@ -58,44 +58,44 @@ class PageRequest:
 
 
 class Engine(Protocol):
-    """Reads pages, many at once.
+    """Reads pages, many concurrently.
 
-    `recognise` may be called concurrently; at most `capacity` calls make sense at once.  It raises
-    `PageError` (this page never), `PageFaultError` (this page broke something; the worker decides
-    whether to try it again) or `EngineDownError` (wait and try again, no attempt lost).
-    Cancelling the call gives the page up in the engine, too.
+    `recognise` may be called concurrently; more than `capacity` calls at a time gain nothing.  It
+    raises `PageError` (this page can never be read), `PageFaultError` (this page broke something;
+    the worker decides whether to try it again) or `EngineDownError` (wait and try again; it does
+    not count as an attempt).  Cancelling the call also cancels the page in the engine.
     """
 
     @property
     def kind(self) -> str:
-        """`rapidocr`, `vllm` …: goes into sidecars and the key of reusable results."""
+        """`rapidocr`, `vllm` …: part of sidecars and of the key of reusable results."""
 
     @property
     def model(self) -> str:
-        """Name and version of the model: likewise."""
+        """Name and version of the model; used in the same places as `kind`."""
 
     @property
     def capacity(self) -> int:
-        """How many pages at once keep it busy."""
+        """How many concurrent pages keep the engine busy."""
 
     @property
     def dpi(self) -> int:
-        """The resolution at which it wants PDF pages rendered, unless configured otherwise."""
+        """The resolution at which PDF pages are rendered unless configured otherwise."""
 
     def named(self, language: str) -> tuple[str, str]:
-        """Kind and model of what reads pages in these languages: one engine may have several."""
+        """The kind and model that read pages in these languages: an engine may have several."""
 
     def report(self) -> EngineReport:
-        """What it is doing now."""
+        """The engine's present state."""
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None if it can serve the mode; else a sentence saying who can."""
+        """None if the engine can serve the mode; otherwise a sentence that says why not."""
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        """None if it can see pages so; else a sentence saying what to do about it."""
+        """None if the engine supports the resolution; otherwise a sentence that says why not."""
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Bring it up; `progress` is told of each stage.
+        """Start the engine; `progress` is called with the name of each stage.
 
         Raises:
             EngineSetupError: It cannot be started as configured.
@@ -106,4 +106,4 @@ class Engine(Protocol):
         """Read one page."""
 
     async def stop(self) -> None:
-        """Give everything back.  Calls in flight fail with `EngineDownError`."""
+        """Release all resources.  Calls in flight fail with `EngineDownError`."""

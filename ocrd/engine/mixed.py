@@ -1,4 +1,4 @@
-"""This machine's own engine, and servers for what it has no room for."""
+"""This machine's own engine, with remote servers for the pages it has no room for."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageResult
 
-AGAIN_S = 30.0  # between tries to bring up the half that did not come up
+AGAIN_S = 30.0  # between attempts to start a half that failed to start
 
 
 class MixedEngine:
     """Two engines as one: pages go to the first while it has room.  An `ocrd.engine.base.Engine`.
 
-    One half that is down, or that does not come up, costs nothing but its share of the speed.
+    If one half is down or fails to start, only its share of the speed is lost.
 
     Args:
-        local: Is preferred; its kind and model name the whole.
-        servers: Takes what is more than the first's capacity, and all while the first is down.
+        local: The preferred half; its kind and model stand for the whole.
+        servers: Takes the pages beyond the first half's capacity, and all pages while the first
+            is down.
     """
 
     def __init__(
@@ -41,20 +42,20 @@ class MixedEngine:
 
     @property
     def capacity(self) -> int:
-        """Of both."""
+        """The sum of both halves' capacities."""
         return sum(half.capacity for half in self._halves)
 
     @property
     def dpi(self) -> int:
-        """What suits the model."""
+        """The first half's: both have the same model."""
         return self._halves[0].dpi
 
     def named(self, language: str) -> tuple[str, str]:
-        """As the first."""
+        """The first half's answer: both have the same kind and model."""
         return self._halves[0].named(language)
 
     def report(self) -> EngineReport:
-        """Ready if one of them is; each in its own words."""
+        """The better of the two states, with the details of both halves."""
         reports = [half.report() for half in self._halves]
         states = {report.state for report in reports}
         return EngineReport(
@@ -69,17 +70,17 @@ class MixedEngine:
         )
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """Why one of them cannot: a page may come to either."""
+        """Why one of the halves cannot serve the mode: a page may go to either."""
         return next(filter(None, (half.unsupported(mode) for half in self._halves)), None)
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        """Likewise."""
+        """Why one of the halves does not support the resolution: a page may go to either."""
         return next(
             filter(None, (half.unsupported_resolution(resolution) for half in self._halves)), None
         )
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Bring up both at once; one that does not come up is tried again in the background."""
+        """Start both halves concurrently; one that fails is tried again in the background."""
         outcomes = await asyncio.gather(
             *(half.start(progress) for half in self._halves), return_exceptions=True
         )
@@ -104,7 +105,7 @@ class MixedEngine:
             return await self._read(1 - first, request)
 
     async def stop(self) -> None:
-        """End both."""
+        """Stop both halves, and the background attempts to start one."""
         for task in self._later:
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
@@ -112,7 +113,7 @@ class MixedEngine:
         await asyncio.gather(*(half.stop() for half in self._halves))
 
     def _chosen(self) -> int:
-        """The first that is ready and has room; else the first that is ready."""
+        """The first half that is ready and has room, otherwise the first that is ready, or 0."""
         both = range(len(self._halves))
         ready = [n for n in both if self._halves[n].report().state is EngineState.READY] or [0]
         return next((n for n in ready if self._in_flight[n] < self._halves[n].capacity), ready[0])
@@ -125,7 +126,7 @@ class MixedEngine:
             self._in_flight[number] -= 1
 
     async def _start_later(self, half: Engine) -> None:
-        """Until it is up; its own words are in the report meanwhile."""
+        """Try to start a half until it is up, or until it cannot be started as configured."""
         while True:
             await self._sleep(AGAIN_S)
             try:

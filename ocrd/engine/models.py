@@ -1,7 +1,7 @@
-"""The models that ocrd knows, as data: another one is another entry here, nothing else.
+"""The models that ocrd knows, as data: to add a model, add an entry here and nothing else.
 
 A profile is chosen by its name (`engine.profile`), by the `architectures` of a model's
-`config.json`, or by the model's name: models of one architecture may have learnt different things.
+`config.json`, or by the model's name, since models of one architecture may be trained differently.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, AnswerFormat, Guard, PromptMode, Resolution
 from ocrd.page import Block
 
-# Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
+# Parses an answer.  Takes the verbatim text, the format asked for, and the upper limits of its
+# coordinates across and down.
 Parser = Callable[[str, AnswerFormat, tuple[int, int]], list[Block]]
 
 
@@ -25,31 +26,32 @@ class ModelProfile:
     """One family of models.
 
     Attributes:
-        name: For people and sidecars, and for `engine.profile`.
-        architectures: What `config.json` calls it, where no other model is called so.
-        names: What the model's name holds, in small letters.
-        template: The whole prompt; `{prompt}` stands for the mode's words.  None: the chat
+        name: Shown to people and in sidecars; the value for `engine.profile`.
+        architectures: Its names in `config.json`, if no other family uses them.
+        names: Lower-case parts of model names that identify the family.
+        template: The whole prompt, with `{prompt}` in place of the mode's words.  None: the chat
             template that comes with the tokenizer.
-        chat: What that template is told.
+        chat: Keyword arguments for that chat template.
         image_token: The token that stands for the image in the prompt.
-        geometry: Of the global view and the tiles of DeepSeek's models; None for a model that sees
-            every page in one way of its own, whatever the folder says.
+        geometry: The geometry of the global view and the tiles of DeepSeek's models; None for a
+            model that sees every page in its own way, whatever the folder's resolution.
         prompts: Its own words for prompt modes, by the mode's name; None if it understands the
             words of the modes as they are.  A built-in mode that is not among them is not
             offered; an operator's own mode always is.
-        parser: Reads its answers.
+        parser: Parses its answers.
         coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
-            that it sees.
-        side_multiple: Its processor makes sides multiples of this, which moves such pixels: pages
-            are made so beforehand.
-        tokens: Tokens that it needs as one piece, with their official ids (None: any).
-        vocab_size: The official size; ids are compared when the model has it.
+            that the model sees.
+        side_multiple: Its image processor resizes sides to multiples of this, which shifts pixel
+            coordinates; so pages are resized beforehand.
+        tokens: Tokens that its tokenizer must know as single tokens, with their official ids (None:
+            any id).
+        vocab_size: The official size; ids are compared only if the model's is the same.
         guarded: Whether the n-gram guard of this package runs inside the model's engine.
-        guard: What stands for the usual guard of the modes, if the model's is another.
+        guard: Replaces the default guard of the modes, if the model needs another.
         never_banned: Tokens that the guard lets repeat.
-        sampling: What to say to the sampler besides the defaults.
-        resolutions: What the resolution modes mean to it, by name; others are taken as they are.
-        dpi: At which PDF pages suit it.
+        sampling: Sampling parameters that differ from the defaults.
+        resolutions: What the resolution modes mean to it, by name; others are used as they are.
+        dpi: The resolution at which PDF pages suit it.
         longest_side: Pages are scaled down to this many pixels; None for no limit.
     """
 
@@ -75,64 +77,64 @@ class ModelProfile:
     longest_side: int | None = None
 
     def prompt(self, mode: PromptMode, target: str = "") -> str:
-        """What the model is asked in a mode, without image and chat markers."""
+        """The words of the prompt in a mode, without image and chat markers."""
         own = (self.prompts or {}).get(mode.name, mode.prompt)
         return str(own).replace("{target}", target)
 
     def words(self, mode: PromptMode, target: str = "") -> str:
-        """The prompt as the model gets it, image token included, where it has a template."""
+        """The prompt put into the template, image token included; without one, as `prompt`."""
         return (self.template or "{prompt}").replace("{prompt}", self.prompt(mode, target))
 
     def guard_of(self, mode: PromptMode) -> Guard | None:
-        """What stops its answers from going in circles; None where this package's guard is not."""
+        """The guard that stops the model from repeating itself; None if the model runs without."""
         if not self.guarded:
             return None
         return self.guard if self.guard is not None and mode.guard == Guard() else mode.guard
 
     def seen(self, resolution: Resolution) -> Resolution:
-        """What a folder's resolution means to this model."""
+        """The resolution at which this model sees pages of a folder with this one."""
         own = self.resolutions.get(resolution.name)
         if own is None:
             return resolution
         return replace(own, max_crops=resolution.max_crops) if own.tile else own
 
     def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
-        """What the model's image processor must be told for one page."""
+        """Keyword arguments for the model's image processor, for one page."""
         return {} if self.geometry is None else dict(tiling.processor_kwargs(resolution))
 
     def kwargs_for(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
-        """What it must be told at the start, so that memory is kept for all of these."""
+        """Keyword arguments at the engine's start, so that memory is reserved for all of these."""
         if self.geometry is None:
             return {}
         return self.processor_kwargs(tiling.costliest(resolutions, self.geometry))
 
     def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        """Tokens that a page of so many pixels takes; None if only the processor knows."""
+        """Tokens that a page of this size in pixels takes; None if only the processor knows."""
         if self.geometry is None:
             return None
         return tiling.prompt_tokens(resolution, width, height, self.geometry)
 
     def problem(self, resolution: Resolution) -> str | None:
-        """None if the model can see pages so; else what is wrong."""
+        """None if the model supports the resolution; otherwise what is wrong with it."""
         return None if self.geometry is None else tiling.problem(resolution, self.geometry)
 
     def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
-        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
+        """The resolution, or the nearest one that fits into the memory reserved for `room`."""
         if self.geometry is None:
             return resolution
         return tiling.within(resolution, room, self.geometry)
 
     def scale(self, width: int, height: int) -> tuple[int, int]:
-        """What coordinates run to, across and down, on an image of so many pixels."""
+        """The upper limits of coordinates, across and down, for an image of this size in pixels."""
         end = self.coordinate_scale
         return (width, height) if end is None else (end, end)
 
     def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
-        """What an answer means; coordinates in it run to `scale`."""
+        """The blocks of an answer whose coordinates run to `scale`."""
         return tuple(self.parser(text, mode.answers, scale))
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None if the model can serve the mode, else a sentence that says why not."""
+        """None if the model can serve the mode, otherwise a sentence that says why not."""
         if self.image_token in mode.prompt:
             return f"The prompt of mode {mode.name!r} contains {self.image_token}: leave it out."
         built_in = BUILT_IN_MODES.get(mode.name) == mode
@@ -142,7 +144,7 @@ class ModelProfile:
         return None
 
 
-# The words that these models were trained with, from the code published with them.
+# The prompts that these models were trained with, from the code published with them.
 DOTS_LAYOUT = """\
 Please output the layout information from the PDF image, including each layout element's bbox, \
 its category, and the corresponding text content within the bbox.
@@ -205,7 +207,7 @@ DEEPSEEK_OCR_2 = replace(
     architectures=("DeepseekOCR2ForCausalLM",),
     names=("deepseek-ocr-2", "deepseek_ocr_2", "deepseek-ocr2"),
     geometry=tiling.DEEPSEEK_OCR_2,
-    resolutions={  # its weights know views of 768 and 1024 only
+    resolutions={  # its weights support only views of 768 and 1024
         "tiny": Resolution(name="tiny", base=768),
         "small": Resolution(name="small", base=768),
         "base": Resolution(name="base", base=1024),
@@ -303,10 +305,10 @@ PROFILES: tuple[ModelProfile, ...] = (
 
 
 def profile_named(name: str) -> ModelProfile:
-    """The profile of that name, in small letters or large.
+    """The profile with that name; case does not matter.
 
     Raises:
-        EngineSetupError: There is none.
+        EngineSetupError: There is no such profile.
     """
     for profile in PROFILES:
         if profile.name.lower() == name.lower():
@@ -322,7 +324,7 @@ def profile_for(model: str, architectures: Collection[str], chosen: str = "") ->
     """The profile of a model: the chosen one, or by its architecture, or by its name.
 
     Raises:
-        EngineSetupError: No profile knows it.
+        EngineSetupError: The chosen profile does not exist, or none fits the model.
     """
     if chosen:
         return profile_named(chosen)
@@ -342,7 +344,7 @@ def profile_for(model: str, architectures: Collection[str], chosen: str = "") ->
 
 
 def by_name(model: str) -> ModelProfile | None:
-    """The profile whose name is in the model's; the longest such name counts."""
+    """The profile with the longest of the `names` that occur in the model's name, or None."""
     found = [
         (len(name), place)
         for place, profile in enumerate(PROFILES)

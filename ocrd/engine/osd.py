@@ -1,8 +1,8 @@
-"""Which way up a page is, asked of Tesseract, for engines that cannot tell themselves.
+"""Finds which way up a page is, with Tesseract, for engines that cannot tell themselves.
 
 `find_upright` runs in a confined child process.  A page turned wrongly is worse than one left as it
-is, so a turn has to be seen twice: on the page, and then, clearly, as the right way up on the
-turned page.
+is, so a turn needs two detections: one on the original page, and a more confident one that the
+turned page is upright.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MODEL = "osd"
-LONGEST_SIDE = 2400  # pixels: more only takes longer; with half as many it errs
-FIRST_SURE = 2.0  # noise gives up to 1.4, a page of print that lies 3 and more
-THEN_SURE = 6.0  # upright pages of print give 10 and more
+LONGEST_SIDE = 2400  # pixels: more only takes longer; half as many cause errors
+FIRST_SURE = 2.0  # confidence: noise gives up to 1.4, a printed page on its side 3 and more
+THEN_SURE = 6.0  # confidence: upright printed pages give 10 and more
 
 
 @dataclass(frozen=True, slots=True)
 class Upright:
-    """A page the right way up, where that was seen clearly.
+    """A page turned upright, if its orientation was detected with enough confidence.
 
     Attributes:
-        degrees: By how much it was turned clockwise: 90, 180 or 270; 0 when it is upright or nobody
-            can tell.
-        confidence: Tesseract's, of the turned page.
-        image: The turned page; None when nothing was turned.
+        degrees: How far the page was turned clockwise: 90, 180 or 270; 0 if it is upright or its
+            orientation is uncertain.
+        confidence: Tesseract's confidence in the orientation of the turned page.
+        image: The turned page; None if the page was not turned.
     """
 
     degrees: int = 0
@@ -47,7 +47,7 @@ AS_IT_IS = Upright()
 
 
 async def stand_up(pool: ChildPool, image: PageImage) -> Upright:
-    """The page as it should be read; as it is when it breaks the child that looks at it."""
+    """The page turned upright; unchanged if it breaks the child process that examines it."""
     try:
         return await pool.run(find_upright, image)
     except PageFaultError:
@@ -55,12 +55,12 @@ async def stand_up(pool: ChildPool, image: PageImage) -> Upright:
 
 
 def installed() -> bool:
-    """Whether Tesseract and its model for orientation are there."""
+    """Whether Tesseract and its orientation model are installed."""
     return packs.installed(MODEL)
 
 
 def find_upright(image: PageImage) -> Upright:
-    """Look at a page; runs in a child."""
+    """Detect a page's orientation and turn it upright; runs in a child process."""
     from ocrd.imaging import turned_clockwise  # only a child needs it
 
     page = pillow(image)
@@ -76,7 +76,7 @@ def find_upright(image: PageImage) -> Upright:
 
 
 def look(page: Image) -> Orientation | None:
-    """How a page lies, and in which script; None where it holds too little to tell."""
+    """The orientation and script of a page; None if it has too little text to tell."""
     grey = page.convert("L")
     grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     return _tesseract().orientation(grey.tobytes(), grey.width, grey.height)

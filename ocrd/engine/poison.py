@@ -1,4 +1,4 @@
-"""Which page ends an engine?  Engines that die with pages in them ask here; the proven are kept."""
+"""Finds the pages that kill an engine, and remembers those that were convicted."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from ocrd.events import Events
 from ocrd.page import PageImage
 
 SPLIT = 8
-ALONE = 32  # suspects to try one by one before more are trusted together, where deaths are dear
-TOO_MANY = 3  # convictions in a row: then it is not the pages
+ALONE = 32  # with split 0: suspects to read one by one before groups of them grow
+TOO_MANY = 3  # convictions in a row: then the engine is at fault, not the pages
 MANY_KILLERS = 1000
 
 
 class KnownKillers:
-    """Pages that were convicted: refused from then on, whatever job brings them."""
+    """Pages that were convicted of killing an engine: refused from then on, in any job."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, None] = {}
 
     def add(self, image: PageImage) -> None:
-        """It ends engines."""
+        """Remember a page that kills engines; beyond `MANY_KILLERS` the oldest is forgotten."""
         self._known[fingerprint(image)] = None
         while len(self._known) > MANY_KILLERS:
             del self._known[next(iter(self._known))]
 
     async def refuse(self, image: PageImage) -> None:
-        """Let a page pass that is not known.
+        """Refuse a page that is known to kill engines.
 
         Raises:
-            PageError: It is.
+            PageError: The page is known.
         """
-        # Off the event loop: it takes milliseconds.
+        # In a thread, because hashing takes milliseconds.
         if self._known and await asyncio.to_thread(fingerprint, image) in self._known:
             raise _kills_engine()
 
 
 class PoisonSearch:
-    """Remembers suspects, says who may run together, and convicts.
+    """Remembers suspects, decides which pages may run together, and convicts.
 
     Args:
-        killers: Gets the convicted.
-        events: Is told of suspects and of convictions, and where that was.
-        split: After a death its suspects are read in so many parties; 0: one by one, and a
-            conviction frees the others, where a death costs more than a wait.
+        killers: Convicted pages are added to it.
+        events: Suspects and convictions are logged to it, with the fields in `where`.
+        split: Suspects of a death are read in about so many groups.  0: one by one, and a
+            conviction clears the others; for engines where a death costs more than a wait.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class PoisonSearch:
         self._where = where
         self._split = split
         self._convicted: set[str] = set()
-        self._cell: dict[str, int] = {}  # suspect -> how many may run together with it
+        self._cell: dict[str, int] = {}  # suspect -> the size of the group that it may run in
         self._in_a_row = 0
-        self._proved = 0  # suspects that came through since the last death
+        self._proved = 0  # suspects that were read since the last death
 
     def __len__(self) -> int:
         return len(self._cell)
@@ -70,11 +70,11 @@ class PoisonSearch:
 
     @property
     def engine_at_fault(self) -> bool:
-        """Whether page after page was convicted and none came through in between."""
+        """Whether several pages in a row were convicted and none was read in between."""
         return self._in_a_row >= TOO_MANY
 
     def accuse(self, crowd: Mapping[str, PageRequest]) -> None:
-        """An engine died with these pages; those of them that were suspects before are why."""
+        """Handle an engine's death with these pages, of which earlier suspects are to blame."""
         suspects = [page for page in crowd if page in self._cell]
         convicted = self.died(suspects or crowd.keys())
         if convicted is not None:
@@ -85,18 +85,18 @@ class PoisonSearch:
             self._events.warn("engine.suspects", **self._where, pages=len(crowd))
 
     def check(self, page: str) -> None:
-        """Let a page wait on that was not convicted.
+        """Check that a waiting page was not convicted meanwhile.
 
         Raises:
-            PageError: It was.
+            PageError: It was convicted.
         """
         if page in self._convicted:
             raise _kills_engine()
 
     def died(self, in_flight: Collection[str]) -> str | None:
-        """The engine died with these pages in flight.  Returns the page this convicts, if any.
+        """Record the engine's death with these pages in flight; the page it convicts, if any.
 
-        Nobody is convicted once the engine itself is at fault.
+        No page is convicted once the engine itself is at fault.
         """
         self._proved = 0
         if self.engine_at_fault:
@@ -115,7 +115,7 @@ class PoisonSearch:
         return None
 
     def left(self, page: str, *, finished: bool) -> None:
-        """A page is out of the engine: `finished` with a result, or given up by its caller."""
+        """A page has left the engine: `finished` with a result, or cancelled by its caller."""
         self._convicted.discard(page)
         suspect = self._cell.pop(page, None) is not None
         if finished:
@@ -125,7 +125,7 @@ class PoisonSearch:
                 self._cell = {other: 2 * size for other, size in self._cell.items()}
 
     def may_enter(self, page: str, in_flight: Collection[str]) -> bool:
-        """Whether a page may go into the engine now, beside those in flight."""
+        """Whether a page may enter the engine now, together with those in flight."""
         cell = self._cell.get(page)
         if cell is None:
             return not self._cell
@@ -133,7 +133,7 @@ class PoisonSearch:
 
 
 def _kills_engine() -> PageError:
-    """The verdict on a page that ends every engine it meets."""
+    """The error for a page that kills every engine."""
     return PageError(
         "This page ends the engine: twice an engine died with it, the second time alone.",
         hint="Try another resolution or mode for it; the engine's last words are in the log.",
@@ -142,5 +142,5 @@ def _kills_engine() -> PageError:
 
 
 def fingerprint(image: PageImage) -> bytes:
-    """What two copies of a page share."""
+    """A hash of the page's size and pixels, equal for identical pages."""
     return hashlib.sha256(b"%d %d " % (image.width, image.height) + image.rgb).digest()

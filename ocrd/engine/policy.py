@@ -1,9 +1,9 @@
-"""What becomes of a page that lies, or whose text is cut off, goes in circles, or is empty.
+"""Handles pages that are not upright, or whose text is cut off, repeats itself, or is empty.
 
-One that lies is shown to the model turned upright; what the model says of places is turned back, so
-that boxes are on the page as it came.  A doubtful one is read again: with a stronger loop guard, at
-another resolution, with the plain prompt; the first try that comes out whole is taken.  If none
-does, the best of them is kept and labelled as partial.  No page vanishes.
+A page that is not upright is turned before the model sees it; the coordinates in the result are
+turned back, so that boxes fit the original page.  A page with a doubtful result is read again: with
+a stronger loop guard, at another resolution, with the plain prompt; the first complete result is
+taken.  If there is none, the best result is kept and labelled as partial.  No page is lost.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from ocrd.tone import pillow
 
 STRONG_GUARD = Guard(ngram=20, window=50)  # the official setting for PDF pages that loop
 PLAIN = BUILT_IN_MODES["ocr"]
-OTHER_VIEWS = {  # in order of preference; the engine may have room for some only
+OTHER_VIEWS = {  # in order of preference; the engine may have room for only some of them
     "gundam": ("base",),
     "large": ("gundam", "base"),
     "base": ("gundam", "small"),
 }
 OTHERWISE = ("base", "small", "tiny")
 CELL = 4  # pixels; an average over 4 x 4 drowns single specks and keeps the stroke of a letter
-# So many cells may stand out against the paper by more than so much of 255: dust, of which a speck
-# lies in up to four.  The grain of paper does not come to the second; print 35 darker than it does.
+# Contrast to the paper (of 255) -> how many cells may exceed it on a blank page.  Such cells are
+# dust; one speck touches up to four.  Paper grain stays below the second limit; print that is 35
+# darker than the paper exceeds it.
 SPECKS = {40: 2, 20: 16}
 
 Orientation = Callable[[PageImage], Awaitable[Upright]]
-"""Sees which way up a page is."""
+"""Detects which way up a page is."""
 
 
 class Doubt(enum.Enum):
-    """What is wrong with a result; the worst comes last."""
+    """What is wrong with a result, from least to most serious."""
 
     PICTURE = "the page came back as one picture"
     LENGTH = "cut off at the token limit"
@@ -49,10 +50,10 @@ class Doubt(enum.Enum):
 async def read_upright(
     engine: Engine, request: PageRequest, orientation: Orientation
 ) -> PageResult:
-    """As `read_page`, with the page turned upright first where it is clear that it lies.
+    """Like `read_page`, but the page is first turned upright if it is clearly not.
 
     Raises:
-        PageError, PageFaultError, EngineDownError: As `read_page`.
+        PageError, PageFaultError, EngineDownError: As for `read_page`.
     """
     found = await orientation(request.image)
     if found.image is None:
@@ -63,7 +64,7 @@ async def read_upright(
 
 
 def as_it_came(result: PageResult, degrees: int) -> PageResult:
-    """The result of a page that was turned by so many degrees clockwise, on the page before."""
+    """The result for a page turned by `degrees` clockwise, mapped back to the original page."""
     return replace(
         result,
         blocks=tuple(block.turned(-degrees) for block in result.blocks),
@@ -73,9 +74,9 @@ def as_it_came(result: PageResult, degrees: int) -> PageResult:
 
 
 def is_blank(image: PageImage) -> bool:
-    """Whether the page is one even shade but for a speck or two; a page number is something.
+    """Whether the page is one even shade except for a speck or two; a page number is not blank.
 
-    About 10 ms for a letter page at 144 dpi.
+    Takes about 10 ms for a letter page at 144 dpi.
     """
     cells = pillow(image).convert("L").reduce(CELL).histogram()
     paper = max(range(256), key=cells.__getitem__)
@@ -88,12 +89,13 @@ def is_blank(image: PageImage) -> bool:
 async def read_page(engine: Engine, request: PageRequest) -> PageResult:
     """Read a page as well as the engine can; works with every engine.
 
-    The result carries a note for each further try, and says in `partial` what is wrong if no try
-    came out whole.
+    The result has a note for each further try; if no try gave a complete result, `partial` says
+    what is wrong with it.
 
     Raises:
-        PageError, PageFaultError, EngineDownError: The first try failed so; the last may come
-            from any try, and the page is then read anew by whoever asked.
+        PageError, PageFaultError: The first try failed.
+        EngineDownError: The engine went down during any of the tries; the caller reads the page
+            again.
     """
     first = await engine.recognise(request)
     doubt = doubt_of(first)
@@ -109,7 +111,7 @@ async def read_page(engine: Engine, request: PageRequest) -> PageResult:
 async def read_again(
     engine: Engine, request: PageRequest, first: PageResult, doubt: Doubt
 ) -> PageResult:
-    """Further tries until one comes out whole; else the best of all."""
+    """The first complete result of further tries; otherwise the best of all results."""
     results, notes = [(first, doubt)], list[str]()
     other = other_view(engine, request.resolution)
     for number, (note, again) in enumerate(further_tries(request, doubt, other), start=2):
@@ -140,7 +142,7 @@ def doubt_of(result: PageResult) -> Doubt | None:
 
 
 def other_view(engine: Engine, resolution: Resolution) -> Resolution | None:
-    """Another resolution that a page may come out better at, if the engine has room for one."""
+    """Another resolution that may give a better result, if the engine has room for one."""
     for name in OTHER_VIEWS.get(resolution.name, OTHERWISE):
         if name != resolution.name and engine.unsupported_resolution(RESOLUTIONS[name]) is None:
             return RESOLUTIONS[name]
@@ -150,10 +152,10 @@ def other_view(engine: Engine, resolution: Resolution) -> Resolution | None:
 def further_tries(
     request: PageRequest, doubt: Doubt, other: Resolution | None
 ) -> Iterator[tuple[str, PageRequest]]:
-    """What to try, in order, each with its note; `other` is the resolution to change to.
+    """The further tries in order, each with its note; `other` is the resolution to change to.
 
-    A stronger guard helps against circles (which are also why most texts are cut off), not
-    against silence.  The plain prompt only stands in for modes that ask for the page's text.
+    A stronger guard helps against repetition (also the reason why most texts are cut off), but not
+    against an empty result.  The plain prompt replaces only modes that ask for the page's text.
     """
     mode = request.mode
     weaker = mode.guard is None or mode.guard.ngram > STRONG_GUARD.ngram
@@ -170,9 +172,9 @@ def further_tries(
 
 
 def settle(results: list[tuple[PageResult, Doubt]], notes: list[str]) -> PageResult:
-    """The best of doubtful results: the least doubt, then the most text that is not repeated.
+    """The best of doubtful results: the least serious doubt, then the most unrepeated text.
 
-    A page that is only pictures is whole: nothing else was found on it by any try.
+    A page with only pictures counts as complete: no try found anything else on it.
     """
     bad = [*Doubt].index
     best, doubt = min(results, key=lambda one: (bad(one[1]), -len(said_once(one[0].text))))

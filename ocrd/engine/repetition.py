@@ -1,7 +1,7 @@
-"""Does a text end in circles?  Pure.
+"""Detects texts that end in a loop.  Pure.
 
-A model that loses its place writes the same words until it meets its token limit.  The loop is
-at the end of what it wrote, so the question is whether a long tail of the text has a period.
+A model that loses its place repeats the same words until it reaches its token limit.  The loop is
+at the end of its text, so the question is whether a long tail of the text is periodic.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 LOOKED_AT = 6000  # characters from the end: enough for 4 rounds of any period up to 1,500
 MIN_ROUNDS = 4
-MIN_LENGTH = 160  # a leader of dots or a ruled line is shorter
+MIN_LENGTH = 160  # characters; a leader of dots or a ruled line is shorter
 
 
 class Loop(NamedTuple):
-    """Where in a text a tail begins that repeats, and of how many characters one round is."""
+    """Where the repeating tail of a text begins, and how many characters one round has."""
 
     start: int
     period: int
 
 
 def loop_at_end(text: str) -> Loop | None:
-    """The longest tail of `text` that is one piece said over and over, or None.
+    """The longest tail of `text` that repeats one piece over and over, or None.
 
-    The last round may be cut off anywhere.  Only the last `LOOKED_AT` characters count.
+    The last round may be cut off anywhere.  Only the last `LOOKED_AT` characters are examined.
     """
     backwards = text[-LOOKED_AT:][::-1]
     found: Loop | None = None
@@ -35,13 +35,13 @@ def loop_at_end(text: str) -> Loop | None:
 
 
 def said_once(text: str) -> str:
-    """The text up to the end of the first round of its loop; the text itself if it has none."""
+    """The text up to the end of the first round of its loop; the whole text if it has no loop."""
     loop = loop_at_end(text)
     return text if loop is None else text[: loop.start + loop.period]
 
 
 def _borders(text: str) -> list[int]:
-    """For each prefix, the length of its longest proper prefix that is also its suffix.
+    """For each prefix, the length of its longest proper prefix that is also a suffix of it.
 
     The prefix function of Knuth, Morris and Pratt: a prefix of length n has the period n - border.
     """

@@ -1,7 +1,7 @@
-"""The n-gram rule for a whole batch at once, where the tokens lie on the device (torch).
+"""The n-gram rule for a whole batch whose tokens are on the device (torch).
 
-Nothing here waits for the device: every shape is known on the host, and tokens that are not
-banned are written over with what was there before.
+Nothing here waits for the device: every shape is known on the host, and the logits of tokens that
+are not banned are overwritten with their old values.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ocrd.engine.deepseek.ngram import NgramRule
 
 
 class DeviceGuard:
-    """The banned tokens of every row of a batch."""
+    """Bans tokens in every row of a batch."""
 
     def __init__(self, slots: int, device: torch.device) -> None:
         self._rules: list[NgramRule | None] = [None] * slots
@@ -21,13 +21,13 @@ class DeviceGuard:
         self.flush()
 
     def set(self, slot: int, rule: NgramRule | None) -> None:
-        """The rule of the request in a slot from now on; `flush` takes it to the device."""
+        """Set the rule of the request in a slot; `flush` copies it to the device."""
         if self._rules[slot] != rule:
             self._rules[slot] = rule
             self._stale = True
 
     def flush(self) -> None:
-        """Take changed rules to the device."""
+        """Copy changed rules to the device."""
         if not self._stale:
             return
         rules = self._rules
@@ -60,16 +60,16 @@ class DeviceGuard:
 
         Args:
             logits: [rows, vocabulary].
-            slots: [rows] which request each row belongs to.
+            slots: [rows] the slot of each row's request.
             tokens: [slots, length] all tokens of each request, prompt first.
             begins: [slots] where each request's answer begins.
-            ends: [slots] and where it ends.
+            ends: [slots] where each request's answer ends.
         """
         if not self._farthest:
             return
         slots = slots.long()
-        # [rows, age]: the last tokens of each answer, newest first.  Each missing one differs from
-        # all others, so that no run reaches beyond the beginning.
+        # [rows, age]: the last tokens of each answer, newest first.  Missing tokens get numbers
+        # that differ from all others, so that no run extends beyond the beginning.
         age = torch.arange(self._farthest + self._deepest, device=self._device)
         places = ends[slots, None].long() - 1 - age
         found = tokens[slots[:, None], places.clamp(min=0)]

@@ -1,10 +1,10 @@
-"""A page becomes the views that the model is shown, on the model's own device.
+"""Makes the model's views of a page on the model's own device.
 
-A letter page keeps a processor busy for 50 ms while Pillow makes the model's views of it, and they
-are larger than the page.  A GPU takes well under a millisecond; but what it makes has to be what
-the model was trained to see.  So this is not torch's bicubic interpolation, which widens no kernel
-and rounds otherwise, but Pillow's own arithmetic: weights of 22 bits, whole numbers, the
-rows first and rounded to bytes before the columns.
+Pillow needs 50 ms of CPU to make the views of a letter page, and they are larger than the page.  A
+GPU takes well under a millisecond, but its views must be those that the model was trained with.  So
+this is not torch's bicubic interpolation, which does not widen the kernel and rounds differently,
+but Pillow's own arithmetic: weights of 22 bits, integers, first the rows, rounded to bytes, then
+the columns.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 
 from ocrd.engine.deepseek.tiling import GREY, Layout
 
-PRECISION = 22  # bits of a weight after the point: eight are a pixel's, and two guard the sum
+PRECISION = 22  # bits of a weight's fraction: of 32, eight are the pixel's and two guard the sum
 HALF = 1 << (PRECISION - 1)
-REACH = 2.0  # pixels to either side that the bicubic kernel looks at
+REACH = 2.0  # pixels that the bicubic kernel covers on either side
 SHARPNESS = -0.5  # the kernel's parameter, commonly called `a`
 
 Taps = tuple[torch.Tensor, torch.Tensor]  # `taps`, on the device
@@ -33,11 +33,11 @@ def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, tor
     """The views of a page.
 
     Args:
-        page: [height, width, 3] in bytes, on whatever device.
-        layout: Of its views.
+        page: [height, width, 3] in bytes, on any device.
+        layout: The layout of its views.
 
     Returns:
-        What `views.prepare` makes of it: the global view [base, base, 3] and the tiles
+        The same as `views.prepare`: the global view [base, base, 3] and the tiles
         [columns * rows, tile, tile, 3], on the page's device.
     """
     global_view = page.new_full((layout.base, layout.base, 3), GREY)
@@ -53,7 +53,7 @@ def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, tor
 
 
 def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """What `Image.resize((width, height), BICUBIC)` makes of [rows, columns, 3] bytes."""
+    """[height, width, 3] the bytes that Pillow's bicubic resize makes of [rows, columns, 3]."""
     rows, columns, colours = page.shape
     if columns != width:
         page = _resample(page, _taps(columns, width, page.device))
@@ -64,13 +64,13 @@ def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
 
 
 def _resample(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
-    """[lines, source, together] to [lines, target, together]."""
+    """Resize the middle axis: [lines, source, together] to [lines, target, together]."""
     work = compiled() if lines.is_cuda else resampled
     return work(lines, *taps)
 
 
 def resampled(lines: torch.Tensor, first: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """`_resample` in plain torch; compiled, nothing of it but the result is written to memory."""
+    """`_resample` in plain torch; if compiled, only the result is written to memory."""
     place = first[:, None] + torch.arange(weights.shape[1], device=lines.device)
     seen = lines[:, place.clamp(max=lines.shape[1] - 1)].int()
     total = (seen * weights[None, :, :, None]).sum(2, dtype=torch.int32) + HALF
@@ -86,20 +86,20 @@ def compiled() -> Resample:
 
 @functools.lru_cache(maxsize=256)
 def _taps(source: int, target: int, device: torch.device) -> Taps:
-    """`taps`, kept: the pages of a folder are mostly of one size."""
+    """`taps` on the device, cached because the pages of a folder mostly have one size."""
     first, weights = taps(source, target)
     return torch.from_numpy(first).to(device), torch.from_numpy(weights).to(device)
 
 
 def taps(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """What each pixel of a line of `source` pixels is made of that gets `target`.
+    """The source pixels and their weights, when a line of `source` pixels is resized to `target`.
 
     Returns:
-        [target] the first pixel of the source that counts, and [target, taps] what it and those
-        after it count, in 2 ** -22.  Those that lie beyond the end count nothing.
+        [target] the first source pixel with a weight, and [target, taps] the weights of that pixel
+        and those after it, in units of 2 ** -22; 0 for pixels beyond the end.
     """
     scale = source / target
-    wider = max(scale, 1.0)  # made smaller, a pixel stands for all that it covers
+    wider = max(scale, 1.0)  # when shrinking, a pixel averages all that it covers
     reach = REACH * wider
     centres = (np.arange(target) + 0.5) * scale
     first = np.maximum(np.trunc(centres - reach + 0.5), 0)

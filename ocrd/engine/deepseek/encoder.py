@@ -1,15 +1,15 @@
 """SAM, the first and costliest encoder of DeepSeek-OCR, computed faster with the same weights.
 
-Its attention adds to each score what the query says about the distance to the key, by rows and by
-columns.  vLLM 0.26 writes that out as a tensor of [heads, patches, patches] for each view (400 MB
-for the view of 1024 pixels, in each of four layers), which no fast attention kernel accepts.  Here
-the two terms never leave the small form in which they are computed, [patches, rows] and [patches,
-columns], until `kernels` adds them:
+Its attention adds to each score two terms that depend on the query and on the distance to the key,
+in rows and in columns.  vLLM 0.26 materialises them as a tensor of [heads, patches, patches] for
+each view (400 MB for a view of 1024 pixels, in each of four layers), which no fast attention kernel
+accepts.  Here the two terms stay in the small form in which they are computed, [patches, rows] and
+[patches, columns], until `kernels` adds them:
 
 score(query, key) = scale * query · key + query · R[row of query - row of key]
                                         + query · C[column of query - column of key]
 
-Nothing here imports vLLM: the weights are taken from its `ImageEncoderViT` as they lie there.
+Nothing here imports vLLM: the weights of its `ImageEncoderViT` are used in place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that all of torch's users know
+import torch.nn.functional as F  # noqa: N812 - the usual name in torch code
 
 PATCH = 16
 
@@ -26,9 +26,9 @@ PATCH = 16
 # scale -> [n, rows, columns, heads * width]
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
-# x [n, rows, columns, width], what is added to it, the side of the windows in which that lies, a
-# LayerNorm, the side of the windows into which the result is to be cut (0: none) -> the sum, and
-# the sum normalised, [n * windows, side, side, width], zeros where a window reaches beyond the view
+# x [n, rows, columns, width], a tensor to add to it, the side of that tensor's windows, a
+# LayerNorm, the side of the windows to cut the result into (0: no windows) -> the sum, and the
+# normalised sum, [n * windows, side, side, width], with zeros where a window leaves the view
 Join = Callable[
     [torch.Tensor, torch.Tensor, int, torch.nn.LayerNorm, int], tuple[torch.Tensor, torch.Tensor]
 ]
@@ -37,15 +37,15 @@ Tables = tuple[torch.Tensor, torch.Tensor]
 
 
 def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Bytes to -1 … 1, to the last bit what `ToTensor` and `Normalize(0.5, 0.5)` give."""
+    """Bytes scaled to -1 … 1, bit for bit as `ToTensor` and `Normalize(0.5, 0.5)` do it."""
     return ((pixels.float() / 255 - 0.5) / 0.5).to(dtype)
 
 
 class SamEncoder:
     """Runs the weights of an `ImageEncoderViT`.
 
-    What depends on the weights and the size of a view alone is computed once for each size, so the
-    weights must be there before the first call and must not change afterwards.
+    Values that depend only on the weights and the size of a view are computed once for each size,
+    so the weights must be loaded before the first call and must not change afterwards.
     """
 
     def __init__(self, sam: Any, attend: Attend, join: Join) -> None:
@@ -53,7 +53,7 @@ class SamEncoder:
         self._sam = sam
         self._attend = attend
         self._join = join
-        # [out, 3, 16, 16] to [out, 16 * 16 * 3]: pixels come with their colours together.
+        # [out, 3, 16, 16] to [out, 16 * 16 * 3], because a pixel's colours are adjacent in memory.
         self._patch_weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()
         self._convolutions = [
             layer.weight.contiguous(memory_format=torch.channels_last)
@@ -62,7 +62,7 @@ class SamEncoder:
         self._sizes: dict[int, tuple[torch.Tensor, list[Tables]]] = {}
 
     def __call__(self, views: torch.Tensor) -> torch.Tensor:
-        """Views [n, side, side, 3] in bytes to features [n, channels, side / 64, side / 64]."""
+        """Features [n, channels, side / 64, side / 64] of views [n, side, side, 3] in bytes."""
         across = views.shape[1] // PATCH
         if across not in self._sizes:
             self._sizes[across] = self._of_size(across)
@@ -73,11 +73,11 @@ class SamEncoder:
         return self._neck(x + more)
 
     def _of_size(self, across: int) -> tuple[torch.Tensor, list[Tables]]:
-        """What the weights say of views of so many patches along the side.
+        """The position tables for views of `across` patches along the side.
 
         Returns:
-            [1, rows, columns, width] added to the patches, and for each block what distances by
-            rows and by columns mean.
+            [1, rows, columns, width] to add to the patches, and for each block the tables for
+            distances in rows and in columns.
         """
         tables = []
         for block in self._sam.blocks:
@@ -96,7 +96,7 @@ class SamEncoder:
     def _block(
         self, block: Any, x: torch.Tensor, more: torch.Tensor, tables: Tables
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One transformer block; what it adds to `x` is left to the next to add."""
+        """Run one transformer block; returns `x` and the tensor that the next block adds to it."""
         layer, window = block.attn, block.window_size
         x, seen = self._join(x, more, 0, block.norm1, window)
         qkv = F.linear(seen, layer.qkv.weight, layer.qkv.bias)
@@ -120,12 +120,12 @@ class SamEncoder:
 
 
 def stretched(table: torch.Tensor, across: int) -> torch.Tensor:
-    """A table by distance, for views of so many patches along the side.
+    """A table by distance, interpolated for views of `across` patches along the side.
 
     Args:
-        table: [distances, width], one row for each distance from -(n - 1) to n - 1, with n of the
-            views that the model was trained with.
-        across: The size asked for.
+        table: [distances, width], one row for each distance from -(n - 1) to n - 1, where n is the
+            number of patches along the side in training.
+        across: Patches along the side.
     """
     if len(table) == 2 * across - 1:
         return table

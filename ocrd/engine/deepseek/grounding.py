@@ -1,9 +1,9 @@
-"""The model's grounding tags -> blocks.  Pure, linear in the text, and no word is lost.
+"""Parses the model's grounding tags into blocks.  Pure, linear in the text, and no word is lost.
 
 A well-formed block is `<|ref|>LABEL<|/ref|><|det|>[[x1, y1, x2, y2]]<|/det|>`, a newline and the
 text; coordinates run from 0 to the model's scale over the page (DeepSeek-OCR's to 999, arXiv
-2510.18234).  Models also leave tags open, lose them, write words among the coordinates and stop
-anywhere: whatever is not recognisably a tag, a label or a coordinate stays text.
+2510.18234).  Models also leave tags open, omit them, write words among the coordinates and stop
+anywhere: anything that is not clearly a tag, a label or a coordinate remains text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, PageResult
 
 SCALE = (999, 999)  # DeepSeek-OCR's, across and down
-BEYOND = 1  # models do write 1000 for 999; anything further is no coordinate of the scale
+BEYOND = 1  # models sometimes write 1000 for 999; anything larger is not a coordinate
 
 LABELS = frozenset(
     """
@@ -26,7 +26,7 @@ LABELS = frozenset(
     list list_item page_footer page_header page_number paragraph reference seal section
     section_title signature stamp sub_title subtitle table table_caption table_footnote
     table_title text title watermark
-    """.split()  # noqa: SIM905 - one word a line would fill a screen
+    """.split()  # noqa: SIM905 - one word per line would fill a screen
 )
 
 LEVELS = {"title": 1, "sub_title": 2, "subtitle": 2, "section_title": 2}
@@ -41,13 +41,13 @@ _ONLY_COORDINATES = re.compile(r"[-0-9.,\s\[\]]*")
 
 
 def parse(text: str, answers: AnswerFormat, scale: tuple[int, int] = SCALE) -> list[Block]:
-    """The blocks that `text` describes, in its order.
+    """The blocks that `text` describes, in the same order.
 
     Args:
-        text: What the model said, verbatim.
+        text: The model's answer, verbatim.
         answers: `DOCUMENT`: the ref is a layout label.  `SPANS`: the ref is the text itself.
-            `PLAIN` and `FIGURE` expect no tags and give one block, unless there are some.
-        scale: What coordinates run to, across and down.
+            `PLAIN` and `FIGURE` expect no tags; a text without tags gives one block.
+        scale: The upper limits of coordinates, across and down.
     """
     text = _SPECIAL.sub("", text)
     if answers in (AnswerFormat.PLAIN, AnswerFormat.FIGURE) and not _TAG.search(text):
@@ -65,7 +65,7 @@ def parse(text: str, answers: AnswerFormat, scale: tuple[int, int] = SCALE) -> l
 
 
 def with_blocks(payload: str, answers: AnswerFormat) -> str:
-    """A kept result as it is kept today; results of old versions have their blocks as tags."""
+    """A stored result in today's format; results of old versions have their blocks as tags."""
     record = json.loads(payload)
     if "blocks" in record:
         return payload
@@ -75,7 +75,7 @@ def with_blocks(payload: str, answers: AnswerFormat) -> str:
 
 
 def box_of(values: Sequence[float], scale: tuple[int, int]) -> Box | None:
-    """Four numbers as a box, clamped to the page; None if they are not four or span nothing."""
+    """Four numbers as a box, clamped to the page; None if they are not four or have no area."""
     if len(values) != 4:
         return None
     x1, y1, x2, y2 = (
@@ -84,17 +84,17 @@ def box_of(values: Sequence[float], scale: tuple[int, int]) -> Box | None:
     )
     if x1 == x2 or y1 == y2:
         return None
-    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))  # corners may come swapped
+    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))  # corners may be swapped
 
 
 def is_label(text: str) -> bool:
-    """Whether a ref's content names a kind of block rather than being text."""
+    """Whether a ref's content is a layout label rather than text."""
     word = text.strip().lower()
     return word in LABELS or _LABEL_SHAPE.fullmatch(word) is not None
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str, str]]:
-    """Each tag with the text up to the next one, and that next tag."""
+    """Each tag, the text from there to the next tag, and that next tag."""
     tag, start = "", 0
     for match in _TAG.finditer(text):
         yield tag, text[start : match.start()], match[1]
@@ -104,7 +104,7 @@ def _pieces(text: str) -> Iterator[tuple[str, str, str]]:
 
 @dataclass
 class _Draft:
-    """A block in the making."""
+    """An unfinished block."""
 
     label: str = "text"
     parts: list[str] = field(default_factory=list)
@@ -130,7 +130,7 @@ class _Builder:
 
     def ref(self, content: str, *, closed: bool) -> None:
         said, rest = content, ""
-        if not closed:  # cut off or mangled: no ref goes beyond its line
+        if not closed:  # cut off or mangled: no ref extends beyond its line
             said, newline, tail = content.partition("\n")
             rest = newline + tail
         if not self._spans and is_label(said):
@@ -149,7 +149,7 @@ class _Builder:
             self.body("\n" + rest)
 
     def body(self, content: str) -> None:
-        start = line = looked = 0  # of what is not appended yet, of the line, of what is unseen
+        start = line = looked = 0  # where the unappended text, the line, the unsearched text begin
         for match in _BARE.finditer(content):
             newline = content.rfind("\n", looked, match.start())
             line, looked = max(line, start, newline + 1), match.end()
@@ -190,7 +190,7 @@ class _Builder:
         return draft
 
     def _draft_before_orphan(self) -> _Draft:
-        """A det without a ref: the line before it may be what the ref held."""
+        """The block for a det without a ref: the line before the det may be the ref's content."""
         if not self._drafts:
             return _Draft()
         parts = self._drafts[-1].parts
@@ -202,7 +202,7 @@ class _Builder:
 
 
 def _coordinates(content: str, *, closed: bool) -> tuple[str, str]:
-    """What holds the boxes of a det, and whatever in it is no coordinate."""
+    """The part of a det's content that has the boxes, and the rest, which is text."""
     if closed and _ONLY_COORDINATES.fullmatch(content):
         return content, ""
     if closed and "\n" not in content.strip():
@@ -216,7 +216,7 @@ def _coordinates(content: str, *, closed: bool) -> tuple[str, str]:
 
 
 def _bracketed(content: str) -> int:
-    """Where the coordinates at the start of `content` end: closed, cut off or spoilt."""
+    """Where the coordinates at the start of `content` end: closed, cut off or malformed."""
     depth = 0
     for index, char in enumerate(content):
         if char == "[":
@@ -231,7 +231,7 @@ def _bracketed(content: str) -> int:
 
 
 def _words(inside: str) -> list[str]:
-    """What stands among coordinates and is no number (`[[144, clef 0, 848, 0]]`: `clef`)."""
+    """The words among coordinates (`[[144, clef 0, 848, 0]]`: `clef`)."""
     tokens = re.split(r"[\s,\[\]]+", inside)
     return [token for token in tokens if not _ONLY_COORDINATES.fullmatch(token)]
 
@@ -242,7 +242,7 @@ def _boxes(coordinates: str, scale: tuple[int, int]) -> list[Box]:
 
 
 def _box(group: str, scale: tuple[int, int]) -> Box | None:
-    """A box from four numbers; None when they are not four, out of range or without area."""
+    """A box from four numbers; None if they are not four, out of range or without area."""
     tokens = [token.strip() for token in group.strip(" ,\t\n").split(",")]
     if len(tokens) != 4 or not all(_NUMBER.fullmatch(token) for token in tokens):
         return None

@@ -1,21 +1,21 @@
-"""When pages that wait may begin: many at once, where many are being read.  Pure.
+"""Decides when waiting pages may begin: in groups, if many pages are being read.  Pure.
 
-Answers end one by one, and a page that takes the place of each would make every step a slow one: a
-step that takes in one page costs six times one that takes in none, and one that takes in sixteen
-costs little more than one page's.  So places are left empty for a moment until a group fills them.
+Answers end one by one, and if a new page took the place of each, every step would be slow: a step
+that starts one page takes six times as long as one that starts none, and one that starts sixteen
+takes little longer than that.  So places are left empty for a moment until a group can fill them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-GROUP = 16  # pages; with them vLLM's usual budget of a step is full
-SHARE = 8  # no more than so much of all places is left empty
-LONGEST_S = 1.0  # what a page may wait for others where every place is taken
+GROUP = 16  # pages; they fill vLLM's usual token budget of a step
+SHARE = 8  # at most one in so many places is left empty
+LONGEST_S = 1.0  # how long a page may wait for others if all places are taken
 
 
 class PageGroups:
-    """Says before each step whether pages may begin."""
+    """Decides before each step whether pages may begin."""
 
     def __init__(self, places: int, clock: Callable[[], float]) -> None:
         self._places = places
@@ -25,7 +25,7 @@ class PageGroups:
         self._open = False
 
     def admits(self, running: int, waiting: int) -> bool:
-        """Whether pages that wait may begin in this step, beside those that are being read."""
+        """Whether waiting pages may begin in this step, while `running` pages are being read."""
         ready = min(waiting, self._places - running)
         if ready <= 0:
             self._since, self._open = None, False
@@ -37,7 +37,7 @@ class PageGroups:
         return self._open
 
     def _patience_s(self, running: int) -> float:
-        """The more pages a step holds up, the longer others are waited for."""
+        """Seconds to wait for a full group: the more pages are running, the longer."""
         if running <= self._places // SHARE:
             return 0.0
         return LONGEST_S * running / self._places

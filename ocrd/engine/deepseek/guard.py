@@ -1,14 +1,15 @@
-"""The n-gram guard as vLLM's logits processor, for both of its model runners.
+"""The n-gram guard as a logits processor for both of vLLM's model runners.
 
-Give `ocrd.engine.deepseek.guard:NgramGuard` to the engine's `logits_processors`, and to each
-request that is to be guarded the `extra_args` made by `ocrd.engine.deepseek.ngram.request_args`
-(n-gram, window, and the ids of the tokens that may always come).  Requests without are let alone.
+Put `ocrd.engine.deepseek.guard:NgramGuard` into the engine's `logits_processors`, and into the
+`extra_args` of each request to be guarded the result of
+`ocrd.engine.deepseek.ngram.request_args` (n-gram, window, and the ids of tokens that are never
+banned).  Requests without these arguments are not guarded.
 
-vLLM takes the class by name before it has chosen its model runner, so that one class has both
-faces.  The first runner keeps answers as lists on the host; with asynchronous scheduling it writes
-the tokens of the step before into them just before it asks logits processors, while the device is
-busy with the next step (`InputBatch.update_async_output_token_ids`).  The second runner keeps
-tokens on the device and never shows them to the host.
+vLLM gets the class by name before it has chosen its model runner, so one class has both
+interfaces.  The first runner keeps answers as lists on the host; with asynchronous scheduling it
+adds the tokens of the previous step to them just before it calls logits processors, while the
+device is busy with the next step (`InputBatch.update_async_output_token_ids`).  The second runner
+keeps tokens on the device and never shows them to the host.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from ocrd.engine.deepseek.ngram import HostGuard, rule_of
 
 try:
     from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as SecondInterface
-except ImportError:  # before the second runner took processors
+except ImportError:  # older versions, whose second runner has no logits processors
 
     class SecondInterface:  # type: ignore[no-redef] # stands in for vLLM's own
-        """No second interface in this version."""
+        """An empty base class for versions without the second interface."""
 
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class NgramGuard(LogitsProcessor, SecondInterface):
 
     Args:
         vllm_config: vLLM's configuration.
-        place: From the first runner the device and whether to pin memory, from the second its
+        place: From the first runner, the device and whether to pin memory; from the second, its
             request states.
     """
 
@@ -55,19 +56,19 @@ class NgramGuard(LogitsProcessor, SecondInterface):
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Refuse a request whose guard cannot be.
+        """Refuse a request with invalid guard settings.
 
         Raises:
-            ValueError: Says which setting is wrong.
+            ValueError: The message says which setting is wrong.
         """
         rule_of(sampling_params.extra_args)
 
     def is_argmax_invariant(self) -> bool:
-        """It exists to change which token is the likeliest."""
+        """False, because the guard exists to change which token is the likeliest."""
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """First runner: requests came, went or changed places."""
+        """First runner: requests were added, removed or moved to other slots."""
         if batch_update is None or self._host is None:
             return
         for slot in batch_update.removed:
@@ -81,13 +82,13 @@ class NgramGuard(LogitsProcessor, SecondInterface):
                 self._host.move(source, target)
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """Second runner: a request takes a slot; returns whether it is guarded."""
+        """Second runner: put a request into a slot; whether it is guarded."""
         rule = rule_of(sampling_params.extra_args)
         self._device_guard.set(req_idx, rule)
         return rule is not None
 
     def apply_staged_writes(self) -> None:
-        """Second runner: a step begins."""
+        """Second runner: copy changed rules to the device before a step."""
         self._device_guard.flush()
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
@@ -95,7 +96,7 @@ class NgramGuard(LogitsProcessor, SecondInterface):
 
         Args:
             logits: [rows, vocabulary].
-            ctx: From the second runner, the batch.
+            ctx: The batch, from the second runner; None from the first.
         """
         if ctx is None:
             self._ban(logits)
@@ -116,6 +117,6 @@ class NgramGuard(LogitsProcessor, SecondInterface):
         if slots:
             pairs = torch.tensor([slots, tokens], dtype=torch.int64, pin_memory=self._pin)
             rows, columns = pairs.to(self._device, non_blocking=True)
-            # Not `logits[rows, columns] = -inf`: torch makes a number on the host of that and waits
-            # for the device, the step under way included, to take it there.
+            # Not `logits[rows, columns] = -inf`: torch would copy that number from the host, and
+            # wait for the device, including the running step.
             logits.index_put_((rows, columns), self._never.to(logits.dtype))

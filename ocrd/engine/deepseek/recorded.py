@@ -1,7 +1,7 @@
-"""An encoder's launches, recorded once for each size of stack and replayed then (CUDA graphs).
+"""Records an encoder's launches once for each shape of stack, then replays them (CUDA graphs).
 
-Some hundred kernels encode a stack of views, and launching them keeps the host busy for longer than
-the device needs to run them when the stack is small: 13 ms for a page's, and 0.3 ms as recorded.
+Some hundred kernels encode a stack of views, and if the stack is small, launching them takes longer
+than running them: 13 ms for a page's views, and 0.3 ms from the recording.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Callable
 
 import torch
 
-ROOM = 32 << 30  # bytes of a card's memory: graphs keep up to 2 GiB, which smaller ones need
+ROOM = 32 << 30  # bytes of a card's memory: graphs take up to 2 GiB, too much for smaller cards
 
 
 def has_room(device: torch.device) -> bool:
-    """Whether graphs can be kept beside weights and pages."""
+    """Whether the card has enough memory to keep graphs besides weights and pages."""
     return bool(torch.cuda.get_device_properties(device).total_memory >= ROOM)
 
 
 class Recorded:
     """Does what `encode` does, with one launch.
 
-    What it gives is a copy: the next stack is encoded in the same memory.
+    The result is a copy, because the next stack is encoded in the same memory.
 
     Args:
-        encode: One stack [n, side, side, 3] on the device to its features; without a wait for the
-            device, and with weights that stay where they are.
+        encode: Maps one stack [n, side, side, 3] on the device to its features.  It must not wait
+            for the device, and its weights must not move.
     """
 
     def __init__(self, encode: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -34,7 +34,7 @@ class Recorded:
         self._known: dict[torch.Size, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]] = {}
 
     def __call__(self, views: torch.Tensor) -> torch.Tensor:
-        """Features of a stack."""
+        """The features of a stack; the first stack of a shape is recorded."""
         if views.shape not in self._known:
             self._known[views.shape] = self._record(views)
         graph, given, found = self._known[views.shape]
@@ -46,9 +46,9 @@ class Recorded:
         self, views: torch.Tensor
     ) -> tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]:
         given = views.clone()
-        self._encode(given)  # what is compiled or chosen at first use is, before the recording
+        self._encode(given)  # so that anything compiled or chosen at first use is not recorded
         graph = torch.cuda.CUDAGraph()
-        # Other threads may allocate meanwhile, which is none of this recording's business.
+        # Other threads may allocate meanwhile, which must not break this recording.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             found = self._encode(given)
         self._pool = graph.pool()

@@ -1,10 +1,11 @@
-"""vLLM's scheduler, with pages that begin in groups (see `groups`) and are told of when they end.
+"""vLLM's scheduler, changed to start pages in groups (see `groups`) and to report whole answers.
 
-It runs in the engine's process and is named to vLLM by `resident.process`.  Both supported ways of
-admitting requests, with one waiting queue or with two, look at the same flag.
+It runs in the engine's process; `resident.process` gives its name to vLLM.  Both supported ways of
+admitting requests, with one waiting queue or with two, check the same flag.
 
-After each step vLLM tells its front end of every token of every request, which the daemon's process
-takes in one by one, for all its engines, though it waits for whole answers.
+After each step vLLM normally sends every token of every request to its front end.  The daemon's
+process would have to handle them one by one, for all its engines, though it needs only whole
+answers.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from vllm.v1.core.sched.interface import PauseState
 
 from ocrd.engine.deepseek.groups import PageGroups
 
-TOLD = "ocrd_told"  # attribute of a request: how many of its tokens the front end has
+TOLD = "ocrd_told"  # attribute of a request: how many of its tokens were sent to the front end
 
 
 class GroupScheduler(AsyncScheduler):
-    """Lets pages wait for a few steps where that makes the steps fewer that take pages in.
+    """Makes pages wait for a few steps, if fewer steps then have to start pages.
 
-    Of an answer that is wanted whole, the front end hears its first token and its end.
+    Of an answer that is wanted whole, the front end gets only the first output and the end.
     """
 
     _pause_state: PauseState  # vLLM's
@@ -34,10 +35,10 @@ class GroupScheduler(AsyncScheduler):
         self._groups = PageGroups(self.max_num_running_reqs, time.monotonic)
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
-        """Plan a step, without new pages where they are to wait."""
+        """Plan a step; without new pages if they must wait."""
         usual = self._pause_state
         if usual is PauseState.UNPAUSED and not self._groups.admits(*self.get_request_counts()):
-            # Not `set_pause_state`, which logs, and is for pauses that others are to see.
+            # Not `set_pause_state`, which logs and is for pauses that others should notice.
             self._pause_state = PauseState.PAUSED_NEW
         try:
             return super().schedule(*args, **kwargs)
@@ -45,8 +46,8 @@ class GroupScheduler(AsyncScheduler):
             self._pause_state = usual
 
     def update_from_output(self, *args: Any, **kwargs: Any) -> Any:
-        """What a step brought, for each front end."""
-        requests = dict(self.requests)  # one that ends is gone from there
+        """The outputs of a step for each front end, without those that are held back."""
+        requests = dict(self.requests)  # a copy, since requests that end are removed
         found = super().update_from_output(*args, **kwargs)
         for brought in found.values():
             brought.outputs = [
@@ -56,11 +57,11 @@ class GroupScheduler(AsyncScheduler):
 
 
 def worth_telling(request: Any, output: Any) -> bool:
-    """Whether the front end has to hear of an output now; its end brings all that was held back."""
+    """Whether to send an output to the front end now; the last one gets all held-back tokens."""
     if request is None or not wanted_whole(request.sampling_params):
         return True
     told = getattr(request, TOLD, None)
-    if told is None:  # the first has more to tell than a token
+    if told is None:  # the first output has more information than a token
         setattr(request, TOLD, len(output.new_token_ids))
         return True
     if output.finish_reason is not None:
@@ -69,7 +70,7 @@ def worth_telling(request: Any, output: Any) -> bool:
 
 
 def wanted_whole(params: SamplingParams | None) -> bool:
-    """Whether nobody looks at an answer before it is whole: not for a text to stop at either."""
+    """Whether an answer is needed only when complete, and no text to stop at is searched in it."""
     return (
         params is not None
         and params.output_kind == RequestOutputKind.FINAL_ONLY

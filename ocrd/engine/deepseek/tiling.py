@@ -1,13 +1,13 @@
-"""How a page becomes views and tokens, in numbers.  Pure.
+"""Computes how a page is divided into views and how many tokens they take.  Pure.
 
-A page is seen as one *global view*, a square of `base` pixels, and, where the resolution tiles, as
-a grid of *tiles*, squares of `tile` pixels.  The rules are those of the code DeepSeek published
-with the models (`image_process.py` of DeepSeek-OCR and DeepSeek-OCR-2).
+The model sees a page as one *global view*, a square of `base` pixels, and, if the resolution has
+tiles, as a grid of *tiles*, squares of `tile` pixels.  The rules are those of the code DeepSeek
+published with the models (`image_process.py` of DeepSeek-OCR and DeepSeek-OCR-2).
 
-There are two ways to the same bytes.  A page that is not much larger than its views goes to the
-model's process as it is, and `device_views` makes them there; of any other `views` makes them
-before.  In both pixels stay bytes until the encoder scales them to -1 … 1, which gives the same
-numbers and moves a quarter of the memory.
+There are two ways to the same bytes.  A page that is not much larger than its views is sent whole
+to the model's process, and `device_views` makes the views there; for any other page `views` makes
+them beforehand.  Either way pixels stay bytes until the encoder scales them to -1 … 1, which gives
+the same numbers and moves a quarter of the memory.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ MERGE = 4  # patches along the side of one token, after the encoder's two stride
 MIN_CROPS = 2
 MAX_CROPS = 9
 SMALLEST_SIDE = 64  # one token
-LARGEST_SIDE = 1536  # up to here every attention kernel takes the encoder's folded vectors
+LARGEST_SIDE = 1536  # up to here every attention kernel accepts the encoder's folded vectors
 
-GREY = 127  # beside a page that is no square
-# So many times the pixels of its views a page may have.  To move them costs a tenth of what Pillow
-# needs to make the views, but they take memory of the device, for a batch of pages at once.
+GREY = 127  # fills the global view beside a page that is not square
+# A page sent whole may have this many times the pixels of its views.  Moving them costs a tenth of
+# what Pillow needs to make the views, but a batch of such pages takes memory on the device.
 WORTH_MOVING = 3
-# Thinner pages do not go as they are: at some shape no pixel is left of them in the global view,
-# which Pillow says in this process and nobody must find out in the model's.
+# Pages narrower than this (pixels), or longer than so many times their width, are not sent whole:
+# the thinnest would have no pixel in the global view.  Pillow reports that in this process; the
+# model's process must never meet such a page.
 NARROWEST = 64
 LONGEST = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
-    """What differs between the models.
+    """The differences between the models.
 
     Attributes:
         row_ends: Whether a newline token follows each row of tokens.
-        squash: An untiled page is squeezed into a square up to this side; above, it is padded.
-        sides: The only sides of views its weights know; empty for any.
+        squash: An untiled page is distorted into a square of up to this side, in pixels; into a
+            larger one it is padded.
+        sides: The only sides of views, in pixels, that its weights support; empty for any.
     """
 
     row_ends: bool
@@ -57,7 +59,7 @@ DEEPSEEK_OCR_2 = Geometry(row_ends=False, squash=768, sides=frozenset({768, 1024
 
 
 def tiles(resolution: Resolution) -> bool:
-    """Whether pages larger than a tile are cut up."""
+    """Whether pages larger than a tile are cut into tiles."""
     return resolution.tile > 0 and resolution.max_crops >= MIN_CROPS
 
 
@@ -76,7 +78,7 @@ def from_processor_kwargs(kwargs: Mapping[str, Any]) -> Resolution:
     """The inverse of `processor_kwargs`.
 
     Raises:
-        ValueError: One of the three is missing or no whole number.
+        ValueError: One of the three is missing or is not an integer.
     """
     values = []
     for name in ("base_size", "image_size", "max_crops"):
@@ -90,7 +92,7 @@ def from_processor_kwargs(kwargs: Mapping[str, Any]) -> Resolution:
 
 
 def problem(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> str | None:
-    """None if the model can see pages so; else a sentence saying what is wrong."""
+    """None if the model supports the resolution; otherwise a phrase that says what is wrong."""
     sides = [("base", resolution.base)]
     if resolution.tile or resolution.max_crops:
         sides.append(("tile", resolution.tile))
@@ -110,10 +112,10 @@ def problem(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> str | 
 
 @functools.cache
 def _shapes(max_crops: int) -> tuple[tuple[int, int], ...]:
-    """Grids (columns, rows) by number of tiles; among grids of one number the narrow first.
+    """Grids (columns, rows) by number of tiles; among grids with as many tiles, narrow ones first.
 
-    The published code leaves the order among the latter to a set of Python's.  It matters for one
-    pair only, 1 by 2 and 2 by 1: between any other two of one number lies a grid that is nearer.
+    In the published code the order among the latter is that of a Python set.  It matters only for
+    1 by 2 and 2 by 1: for any other such pair there is a grid in between that is nearer.
     """
     sides = range(1, max_crops + 1)
     found = [
@@ -126,7 +128,7 @@ def _shapes(max_crops: int) -> tuple[tuple[int, int], ...]:
 
 
 def grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
-    """Columns and rows of tiles for a page of so many pixels; (1, 1) means no tiles."""
+    """Columns and rows of tiles for a page of this size in pixels; (1, 1) means no tiles."""
     tile = resolution.tile
     if not tiles(resolution) or (width <= tile and height <= tile):
         return 1, 1
@@ -141,14 +143,14 @@ def grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
 
 
 def side_tokens(side: int) -> int:
-    """Tokens along the side of a view."""
+    """Tokens along the side of a view, which is in pixels."""
     return -(-(side // PATCH) // MERGE)
 
 
 def _tokens(resolution: Resolution, shape: tuple[int, int], geometry: Geometry) -> int:
     end = 1 if geometry.row_ends else 0
     across = side_tokens(resolution.base)
-    count = across * (across + end) + 1  # 1: the token between the views and the text
+    count = across * (across + end) + 1  # 1: the separator between the views and the text
     if shape != (1, 1):
         columns, rows = shape
         along = side_tokens(resolution.tile)
@@ -159,7 +161,7 @@ def _tokens(resolution: Resolution, shape: tuple[int, int], geometry: Geometry) 
 def prompt_tokens(
     resolution: Resolution, width: int, height: int, geometry: Geometry = DEEPSEEK_OCR
 ) -> int:
-    """Tokens that an image of so many pixels takes in the prompt."""
+    """Tokens that an image of this size in pixels takes in the prompt."""
     return _tokens(resolution, grid(resolution, width, height), geometry)
 
 
@@ -180,9 +182,9 @@ def costliest_shape(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -
 def within(
     resolution: Resolution, room: Iterable[Resolution], geometry: Geometry = DEEPSEEK_OCR
 ) -> Resolution:
-    """The resolution if it costs no more than the costliest of `room`; else what comes nearest.
+    """The resolution if it costs no more than the costliest of `room`; otherwise the nearest.
 
-    That is the same with fewer tiles, or the costliest of `room` itself.
+    The nearest is the same with fewer tiles, or the costliest of `room` itself.
     """
     most = costliest(room, geometry)
     limit = most_tokens(most, geometry)
@@ -193,7 +195,7 @@ def within(
 
 
 def costliest(resolutions: Iterable[Resolution], geometry: Geometry = DEEPSEEK_OCR) -> Resolution:
-    """The resolution whose pages can take the most tokens: what an engine must make room for.
+    """The resolution whose pages can take the most tokens: an engine must have room for it.
 
     Give its `processor_kwargs` to the engine as its default `mm_processor_kwargs`; requests that
     need more are refused one by one.
@@ -203,15 +205,15 @@ def costliest(resolutions: Iterable[Resolution], geometry: Geometry = DEEPSEEK_O
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The views of a page, in numbers.
+    """The sizes of a page's views, in pixels, and the grid of its tiles.
 
     Attributes:
-        base: Side of the global view.
-        width: Of the page within the global view; it stands in the middle, amid grey.
-        height: Likewise.
-        tile: Side of a tile.
-        columns: Of tiles; 1 by 1 means none.
-        rows: Likewise.
+        base: The side of the global view.
+        width: The page's width within the global view, where it is centred on grey.
+        height: The page's height there.
+        tile: The side of a tile.
+        columns: Columns of tiles; 1 by 1 means no tiles.
+        rows: Rows of tiles.
     """
 
     base: int
@@ -233,25 +235,25 @@ class Layout:
 
     @property
     def pixels(self) -> int:
-        """Of all views."""
+        """Pixels of all views together."""
         return self.base**2 + (self.columns * self.rows * self.tile**2 if self.cut else 0)
 
 
 def lay_out(
     width: int, height: int, resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR
 ) -> Layout:
-    """The views of a page of so many pixels, as the published code cuts them."""
+    """The views of a page of this size in pixels, as in the published code."""
     columns, rows = grid(resolution, width, height)
     base = resolution.base
     inner = base, base
-    if tiles(resolution) or base > geometry.squash:  # as large as it fits: `ImageOps.contain`
+    if tiles(resolution) or base > geometry.squash:  # as large as fits, like `ImageOps.contain`
         across, down = round(width / height * base), round(height / width * base)
         inner = (base, down) if width > height else (across, base)
     return Layout(base, *inner, resolution.tile or base, columns, rows)
 
 
 def goes_whole(width: int, height: int, layout: Layout) -> bool:
-    """Whether a page is to be cut where the model runs."""
+    """Whether a page of this size in pixels is sent whole, and cut where the model runs."""
     short, long = sorted((width, height))
     if short < NARROWEST or long > LONGEST * short:
         return False
@@ -259,9 +261,9 @@ def goes_whole(width: int, height: int, layout: Layout) -> bool:
 
 
 def largest_whole(layout: Layout) -> int:
-    """How many times larger than its tiles, or its global view, such a page still goes whole.
+    """The most times larger than its tiles, or its global view, that a page may be to go whole.
 
-    vLLM measures with such a page how much memory it must leave.
+    The factor is for each side.  vLLM measures with such a page how much memory it must leave.
     """
     shown = layout.columns * layout.rows * layout.tile**2 if layout.cut else layout.base**2
     return math.isqrt(WORTH_MOVING * layout.pixels // shown)

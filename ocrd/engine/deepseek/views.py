@@ -1,7 +1,7 @@
-"""A page image becomes the views that the model is shown, by Pillow.
+"""Makes the model's views of a page image with Pillow.
 
-Pillow lets other threads run while it resizes, and while it writes to a file, but not while it
-hands pixels to numpy.
+Pillow lets other threads run while it resizes or writes to a file, but not while it passes pixels
+to numpy.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def prepare(image: Image.Image, layout: Layout) -> tuple[Pixels, Pixels]:
 
     Returns:
         The global view, [base, base, 3], and the tiles, [columns * rows, tile, tile, 3], row by
-        row; none if the page is not cut.
+        row; no tiles if the page is not cut.
 
     Raises:
-        ValueError: The page is so thin that nothing of it is left in the global view.
+        ValueError: The page is so thin that it has no pixel in the global view.
     """
     global_view = np.full((layout.base, layout.base, 3), GREY, np.uint8)
     left, top = layout.margin
@@ -41,19 +41,20 @@ def prepare(image: Image.Image, layout: Layout) -> tuple[Pixels, Pixels]:
 
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Rows first, then columns, as every Pillow did up to 12; later ones save time on tall pages.
+    """Resize rows first, then columns, as Pillow did up to version 12.
 
-    The model was trained with such a one, and results are not to depend on which is installed.
+    Later versions choose the order to save time on tall pages.  The model was trained with an
+    earlier one, and results must not depend on the installed version.
     """
     bicubic = Image.Resampling.BICUBIC
     return image.resize((width, image.height), bicubic).resize((width, height), bicubic)
 
 
 def pixels(image: Image.Image) -> Pixels:
-    """[height, width, 3] what `numpy.asarray` makes of an image, without Python's lock.
+    """[height, width, 3] like `numpy.asarray` of an image, but without holding Python's lock.
 
-    Pillow holds that for milliseconds while it packs a large image and joins the pieces, and the
-    event loop waits.  A file in memory costs less than the wait.
+    In `asarray` Pillow holds it for milliseconds while it packs a large image and joins the pieces,
+    and the event loop waits.  A file in memory costs less than that.
     """
     with os.fdopen(os.memfd_create("ocrd-page"), "r+b", buffering=0) as file:
         image.save(file, "PPM")

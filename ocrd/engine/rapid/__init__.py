@@ -1,8 +1,8 @@
 """The embedded engine: RapidOCR on the CPU, in resident child processes.
 
-`engine` is the daemon's side, `child` the other.  There `reader` looks at the pixels (`ink`,
-`crops`, `quads`) and makes `lines` of them, and `layout` a page of their `pieces`: its columns
-(`order`), its `tables`, its `paragraphs` and headings.
+`engine` is the daemon's side, `child` the child process's.  There `reader` examines the pixels
+(`ink`, `crops`, `quads`) and makes `lines` of them, and `layout` makes a page of the lines' pieces:
+columns, tables and rules (`ocrd.layout`), `stacks`, `paragraphs` and headings.
 """
 
 from ocrd.engine.rapid.engine import RapidEngine

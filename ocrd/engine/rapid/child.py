@@ -1,6 +1,6 @@
-"""The child's side: the models, loaded at the first page and kept.
+"""The child process's side: the models are loaded with the first page and kept.
 
-Light to import: the libraries come with the first page.
+Importing this module is cheap: the libraries are imported with the first page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import Lost, PageReader, Reading
 
 FORMS = ("ocr", "layout", "document")
-MOST_TOLD, LONGEST_GUESS = 5, 60  # lines that were not read; characters
+MOST_TOLD, LONGEST_GUESS = 5, 60  # unread lines in the note; characters of each
 MOST_READERS = 8  # kept loaded; models of Tesseract take 5 to 40 MB
 
 
@@ -27,12 +27,12 @@ def read(image: PageImage, form: str, threads: int, language: str = "") -> PageR
 
     Args:
         image: The page.
-        form: In which of `FORMS` to answer.
-        threads: Threads that an inference may use; the same at every call.
-        language: For which Tesseract is to recognise; empty for RapidOCR's own model.
+        form: The form of the answer, one of `FORMS`.
+        threads: Threads that an inference may use; the same in every call.
+        language: The languages that Tesseract reads; empty for RapidOCR's own model.
 
     Raises:
-        EngineSetupError: Tesseract lacks something for the language.
+        EngineSetupError: Tesseract or a model for the language is missing.
     """
     began = time.perf_counter()
     reading = _reader(threads, language).read(image)
@@ -65,7 +65,7 @@ def _notes(reading: Reading, language: str) -> Iterator[str]:
 
 
 def _guess(line: Lost) -> str:
-    """Where a line stands that was not read, and what it might say."""
+    """The place of a line that was not read, and its possible text."""
     place = f"{line.box.y1:.0%} down and {line.box.x1:.0%} across the page"
     if not any(map(str.isalnum, line.text)):
         return place
@@ -73,7 +73,7 @@ def _guess(line: Lost) -> str:
 
 
 def _blocks(found: Found, form: str) -> list[Block]:
-    """A block in one of `FORMS`: as printed, piece by piece, or with its structure."""
+    """The blocks of a found block in one of `FORMS`: as printed, by piece, or structured."""
     pieces = [piece.line for row in found.rows for piece in row]
     if form == "layout":
         return [Block("text", line.text, (line.box,), Markup.PLAIN) for line in pieces]
@@ -85,7 +85,7 @@ def _blocks(found: Found, form: str) -> list[Block]:
 
 @functools.lru_cache(maxsize=MOST_READERS)
 def _reader(threads: int, language: str) -> PageReader:
-    # Only a child needs, and has, the libraries.
+    # Imported here, because only a child process needs these libraries.
     from ocrd.engine.rapid.reader import PageReader, load
     from ocrd.engine.rapid.recogniser import RapidRecogniser
 

@@ -1,7 +1,7 @@
 """Cuts pages into bands for the detector, and pieces of text into parts for the recogniser.
 
-The recogniser scales every crop to 48 pixels of height.  Crops some forty times as wide as high
-come out as garbage now and then, and cost no less than their parts: so they are cut at gaps
+The recogniser scales every crop to a height of 48 pixels.  Crops about forty times as wide as high
+are sometimes read as garbage, and take no less time than their parts; so they are cut at gaps
 between words.
 """
 
@@ -25,28 +25,28 @@ Pixels = MatLike  # height x width x 3, blue first
 LONGEST_BAND = 2.5  # times the shorter side of the page
 LONGEST_PART = 12  # times its height, about
 SEARCH = 1.5  # heights to either side in which to look for a gap to cut at
-WORD_GAP = 0.16  # heights: a wider gap parts words, where no other tells
+WORD_GAP = 0.16  # heights: a wider gap separates words, if the line has no other gaps to compare
 LIKE_OTHERS = 0.6  # of the width of other gaps between words
-INKED = 0.35  # of the strongest contrast: what counts as ink
-FULL = 0.7  # of it: what the middle of a stroke has, and its edge has not
-EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
-RULED = 0.6  # of the length: a row with so much ink, and twice that of others, is a rule
-THROUGH = 0.9  # of the height of a crop: no letter reaches as far
-SPECK = 2  # pixels of ink in a row that mean nothing
+INKED = 0.35  # of the strongest contrast: more counts as ink
+FULL = 0.7  # of the strongest contrast: the middle of a stroke has more, its edge less
+EDGE = 0.15  # of the height, ignored above and below: neighbouring lines may extend there
+RULED = 0.6  # of the length: a row with more ink, and twice that of other rows, is a rule
+THROUGH = 0.9  # of the height of a crop: no letter is as high
+SPECK = 2  # pixels of ink in a row that are ignored
 DOT_GAP = 0.12  # heights between the dot of an i and its stem
-HIGHEST = 64  # pixels: larger crops are scaled down here, where it is done more finely
+HIGHEST = 64  # pixels: larger crops are scaled down here, which gives better quality
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A piece of text cut out and laid straight.
+    """A piece of text, cut out and straightened.
 
     Attributes:
-        pixels: What it looks like.
-        ink: Where it is printed.
-        inked: For each column, whether there is ink in it that is of no rule.
-        top: Where the ink of the line begins, in fractions of the height.
-        bottom: Where it ends.
+        pixels: Its pixels.
+        ink: For each pixel, whether it is ink.
+        inked: For each column, whether it has ink that does not belong to a rule.
+        top: Where the ink of the line begins, as a fraction of the height.
+        bottom: Where the ink of the line ends, likewise.
     """
 
     pixels: Pixels
@@ -57,16 +57,16 @@ class Crop:
 
     @property
     def height(self) -> int:
-        """Pixels."""
+        """In pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """In pixels."""
         return int(self.pixels.shape[1])
 
     def parts(self) -> list[tuple[int, int]]:
-        """First and last column + 1 of parts short enough for the recogniser."""
+        """The first column and the last + 1 of parts that are short enough for the recogniser."""
         count = math.ceil(self.width / (LONGEST_PART * self.height))
         cuts = [0]
         for number in range(1, count):
@@ -78,7 +78,7 @@ class Crop:
         return list(pairwise([*cuts, self.width]))
 
     def stretch(self, first: int, last: int, *, mirrored: bool = False) -> Crop:
-        """What lies between two columns, or what of it is seen in a mirror."""
+        """The part between two columns, as a crop; its mirror image if `mirrored`."""
         seen = slice(first, last)
         pixels, ink, inked = self.pixels[:, seen], self.ink[:, seen], self.inked[seen]
         if mirrored:
@@ -86,9 +86,9 @@ class Crop:
         return replace(self, pixels=np.ascontiguousarray(pixels), ink=ink, inked=inked)
 
     def apart(self, first: int, last: int, least: float) -> list[tuple[int, int]]:
-        """The stretches between two columns, parted in the middle of gaps at least so wide.
+        """The stretches between two columns, split in the middle of gaps of `least` pixels or more.
 
-        None is empty: where the columns are one there is no stretch.
+        No stretch is empty: if both columns are the same, the list is.
         """
         columns = np.flatnonzero(self.inked[first:last]) + first
         gaps = np.flatnonzero(np.diff(columns) > least)
@@ -96,7 +96,7 @@ class Crop:
         return [(start, end) for start, end in pairwise([first, *cuts, last]) if start < end]
 
     def _thinnest(self, first: int, last: int) -> int:
-        """Where there is least ink between two columns: a rule may run through all gaps."""
+        """The column with the least ink between two columns, for use if a rule fills all gaps."""
         start, end = max(first, 0), min(last, self.width)
         width = max(1, round(DOT_GAP * self.height))
         ink = np.convolve(self.ink.sum(axis=0), np.ones(width), "same")[start:end]
@@ -115,40 +115,40 @@ class Crop:
         return best if best[1] > best[0] else None
 
     def gap_between(self, start: float, end: float) -> tuple[float, float] | None:
-        """The same between two places, and in fractions of the length."""
+        """Like `gap`, with all columns as fractions of the length."""
         found = self.gap(round(start * self.width), round(end * self.width))
         return (found[0] / self.width, found[1] / self.width) if found else None
 
     def word_gap(self, spaces: int) -> float:
-        """The width from which a gap parts words, in pixels, in a line with so many spaces read.
+        """The least width of a gap between words, in pixels; `spaces` were read in the line.
 
-        Words of a line stand about equally far apart, letters far closer.
+        The gaps between words of a line are about equal, and far wider than those between letters.
         """
         steps = np.diff(np.flatnonzero(self.inked)) - 1
         widths = sorted(steps[steps > 0])[-spaces:] if spaces else []
         return LIKE_OTHERS * median(widths) if widths else self.height * WORD_GAP
 
     def parted(self, column: int, least: float) -> bool:
-        """Whether a gap at least so wide lies at the column."""
+        """Whether there is a gap of at least `least` pixels at the column."""
         reach = round(2 * max(least, 1.0))
         start, end = self.gap(column - reach, column + reach) or (column, column)
         return end - start >= least
 
     def solid(self) -> float:
-        """The share of ink as dark as ink gets: print is of one tone, a photo of many."""
+        """The share of ink with full contrast: print has one tone, a photo many."""
         contrast = _contrast(self.pixels)
         full = int((contrast > FULL * np.percentile(contrast, 98)).sum())
         return full / max(1, int(self.ink.sum()))
 
     def weight(self, start: float, end: float) -> float:
-        """How broad the strokes are between two fractions of the length, in heights."""
+        """The breadth of strokes between two fractions of the length, in heights."""
         ink = self.ink[:, round(start * self.width) : round(end * self.width)]
         strokes = int((ink[:, 1:] & ~ink[:, :-1]).sum())
         return int(ink.sum()) / max(1, strokes) / self.height
 
 
 def cut(page: Pixels, quad: Quad) -> Crop:
-    """The piece at `quad` of a page."""
+    """The part of a page at `quad`, cut out and straightened."""
     width, height = max(1, round(quads.width(quad))), max(1, round(quads.height(quad)))
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     matrix = cv2.getPerspectiveTransform(np.array(quad, np.float32), corners)
@@ -170,19 +170,19 @@ def cut(page: Pixels, quad: Quad) -> Crop:
 
 def upright_rules(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The ink of upright rules, as beside a table's cells: no letter is as high as its crop."""
-    wide = cv2.dilate(ink.astype(np.uint8), np.ones((1, 3), np.uint8))  # some lean a little
+    wide = cv2.dilate(ink.astype(np.uint8), np.ones((1, 3), np.uint8))  # some rules are slanted
     through = np.ones((max(1, round(THROUGH * len(ink))), 1), np.uint8)
     return (cv2.morphologyEx(wide, cv2.MORPH_OPEN, through) > 0) & ink
 
 
 def shrunk(pixels: Pixels, scale: float) -> Pixels:
-    """The picture made smaller; each pixel is the average of what it stands for."""
+    """The picture scaled down; each pixel is the average of the area that it covers."""
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def bands(page: Pixels) -> list[tuple[int, int, Pixels]]:
-    """The page with its left and top (0, 0); a very long one in bands, cut where it is emptiest."""
+    """Left, top and pixels of a page's bands: one, or of a long page several, cut where empty."""
     height, width = page.shape[:2]
     longest = round(width * LONGEST_BAND)
     if width > height * LONGEST_BAND:
@@ -198,21 +198,21 @@ def bands(page: Pixels) -> list[tuple[int, int, Pixels]]:
 
 
 def _ink(pixels: Pixels) -> npt.NDArray[np.bool_]:
-    """Where there is ink: what differs from the commonest shade, be it dark or light."""
+    """Where there is ink: pixels that differ enough from the median shade, dark or light."""
     contrast = _contrast(pixels)
     marked: npt.NDArray[np.bool_] = contrast > INKED * np.percentile(contrast, 98)
     return marked
 
 
 def _contrast(pixels: Pixels) -> npt.NDArray[np.int16]:
-    """By how much each pixel differs from the commonest shade."""
+    """How much each pixel differs from the median shade, of 255."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.int16)
     contrast: npt.NDArray[np.int16] = np.abs(grey - np.int16(np.median(grey)))
     return contrast
 
 
 def _reach(ink: npt.NDArray[np.int_]) -> tuple[float, float]:
-    """How far the ink of a line reaches up and down from its middle, given the ink in each row."""
+    """Where the line's ink begins and ends, in fractions of the height, by the ink in each row."""
     height = len(ink)
     ends = []
     for rows in (range(height // 2, -1, -1), range(height // 2, height)):

@@ -1,7 +1,7 @@
-"""Whether what was read is what is printed, and what to do where it is not.
+"""Detects pages whose text was probably not read correctly, and says what to do about them.
 
-A recogniser makes something of any print.  That it does not know a script shows in lines that it
-reads with little confidence, or too short for their length, and in letters of other scripts.
+A recogniser reads some text into any print.  If it does not know a script, it reads lines with
+little confidence or too few characters for their length, and finds letters of other scripts.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 MOST_UNREAD = 0.2  # of the print
 MOST_FOREIGN = 0.3  # of the letters
-LONG = 12  # letters: a line of so many, mostly foreign, is enough
-WORD = 3  # letters: those of formulas stand alone
+LONG = 12  # letters: a single line with so many, mostly foreign, is enough
+WORD = 3  # letters in a row that count as foreign; those in formulas are single
 KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
-SCRIPTS = "Latin letters, Chinese and Japanese"  # what RapidOCR's model knows
-TELLTALE = {"vi": "ơưƠƯ", "tr": "ığİ"}  # letters that hardly another language has
+SCRIPTS = "Latin letters, Chinese and Japanese"  # those that RapidOCR's model knows
+TELLTALE = {"vi": "ơưƠƯ", "tr": "ığİ"}  # letters that hardly any other language has
 LEAST_TELLING = 0.01  # of the letters
-SCRIPT_SURE = 1.0  # Tesseract's confidence; what it takes for another script has 0.6
-EXAMPLES = 4  # languages of a script that are named
-_SCRIPTS = {"Korean": "Hangul"}  # Tesseract's names where they are not the usual ones
+SCRIPT_SURE = 1.0  # Tesseract's confidence; a script that it gets wrong has 0.6
+EXAMPLES = 4  # at most so many languages of a script are named
+_SCRIPTS = {"Korean": "Hangul"}  # Tesseract's names that are not the usual ones
 
 
 def doubt(reading: Reading, image: PageImage, language: str) -> str | None:
-    """What is wrong with a page on which there is print that was not read, or hardly."""
+    """What is wrong with a page whose print was not read, or read badly; None if it is fine."""
     what = _unread(reading, language)
     if what is not None:
         return f"{what}; {_remedy(image, language, strange=_strange(reading))}"
@@ -44,7 +44,7 @@ def doubt(reading: Reading, image: PageImage, language: str) -> str | None:
 
 
 def telltale(reading: Reading) -> str | None:
-    """The language of which there are letters that hardly another has; None if there are few."""
+    """The language whose telltale letters are frequent in the text; None if there is none."""
     text = "".join(piece.text for piece in reading.pieces)
     letters = sum(map(str.isalpha, text))
     for language, rare in TELLTALE.items():
@@ -66,14 +66,14 @@ def _unread(reading: Reading, language: str) -> str | None:
 
 
 def _strange(reading: Reading) -> bool:
-    """Whether a line, or much of the page, is in a script that the model does not know."""
+    """Whether a long line, or much of the page, is in a script that the model does not know."""
     texts = [piece.text for piece in reading.pieces]
     lines = [text for text in texts if sum(map(str.isalpha, text)) >= LONG]
     return _foreign(texts) > MOST_FOREIGN or any(_foreign([line]) > 1 / 2 for line in lines)
 
 
 def _foreign(texts: Sequence[str]) -> float:
-    """The share of letters that stand in words of other scripts than those the model knows."""
+    """The share of letters in words of scripts that the model does not know."""
     runs = [(it, len([*run])) for text in texts for it, run in groupby(text, _is_foreign)]
     letters = sum(char.isalpha() for text in texts for char in text)
     return sum(length for it, length in runs if it and length >= WORD) / max(1, letters)
@@ -84,7 +84,7 @@ def _is_foreign(char: str) -> bool:
 
 
 def _remedy(image: PageImage, language: str, *, strange: bool) -> str:
-    """What to set, and to install, for such a page; if it is `strange`, no Latin letters lack."""
+    """What to set, and to install, for such a page; if it is `strange`, its script is not Latin."""
     script = _script(image)
     told = {each.script for each in languages(language)} | ({"Latin"} if strange else set())
     known = of_script(script) if script not in told else ()
@@ -104,7 +104,7 @@ def _remedy(image: PageImage, language: str, *, strange: bool) -> str:
 
 
 def _set(known: tuple[Language, ...]) -> str:
-    """The setting for the first of some languages, the others named, and what it takes."""
+    """The setting for the first language, the names of others, and the packages to install."""
     first, *others = known[:EXAMPLES]
     names = f" (or {', '.join(each.code for each in others)})" if others else ""
     lacking = packs.missing([first])
@@ -113,7 +113,7 @@ def _set(known: tuple[Language, ...]) -> str:
 
 
 def _script(image: PageImage) -> str:
-    """What the page is written in, as far as Tesseract can tell."""
+    """The script of the page; empty if Tesseract cannot tell."""
     seen = osd.look(pillow(image)) if osd.installed() else None
     if seen is None or seen.script_sure < SCRIPT_SURE:
         return ""

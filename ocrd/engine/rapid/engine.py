@@ -26,10 +26,10 @@ RAPIDOCR, TESSERACT = "rapidocr", "tesseract"
 PACKAGES = ("rapidocr", "onnxruntime", "numpy", "cv2")
 HINT = "Install what it needs: pip install 'ocrd-daemon[cpu]'"
 MOST_WORKERS = 4  # unless configured otherwise
-WORKER_MIB = 1024  # of memory available for each worker at the start, or there are fewer
-MEMORY_MIB = 6144  # address space of a worker; far less of it is ever used
+WORKER_MIB = 1024  # free memory needed for each worker at the start
+MEMORY_MIB = 6144  # address space of a worker, which uses far less
 PAGE_S = 300.0
-PAGES_A_WORKER = 500  # then it is replaced
+PAGES_A_WORKER = 500  # after so many pages a worker is replaced
 DPI = 200
 TEST_WORD = "Ready"
 
@@ -38,17 +38,17 @@ _FORMS = {BUILT_IN_MODES[name].prompt: name for name in child.FORMS}
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How the cores are shared: `workers` pages at once, `threads` for each."""
+    """How the cores are shared: `workers` pages concurrently, with `threads` threads each."""
 
     workers: int
     threads: int
 
 
 def share(workers: int | None, threads: int | None, *, cores: int, available_mib: int) -> Share:
-    """Share the cores; what is given is kept.
+    """Share the cores between workers and threads; a number that is given is kept.
 
-    One thread a worker is most efficient, so there are as many workers as there are cores or
-    memory for, but no more than four; what cores are left over become threads.
+    One thread per worker is most efficient, so there are as many workers as cores and memory
+    allow, but at most four; the remaining cores are used for more threads.
     """
     if workers is None:
         fitting = max(1, available_mib // WORKER_MIB)
@@ -57,17 +57,17 @@ def share(workers: int | None, threads: int | None, *, cores: int, available_mib
 
 
 class RapidEngine:
-    """RapidOCR in resident child processes, and Tesseract beside it; an `Engine`.
+    """RapidOCR in resident child processes, together with Tesseract; an `Engine`.
 
-    RapidOCR finds the lines of every page.  Its own model reads them, or Tesseract where the page's
-    language asks for it.
+    RapidOCR finds the lines of every page.  Its own model reads them, or Tesseract if the page's
+    language requires it.
 
     Args:
-        kind: `tesseract` has Tesseract read all pages, as English where no language is named.
-        workers: Child processes, so pages at once; from cores and memory if None.
-        threads: Threads each may use; what the cores give if None.
+        kind: With `tesseract`, Tesseract reads all pages, as English if no language is named.
+        workers: Child processes, so also concurrent pages; None: by cores and memory.
+        threads: Threads that each may use; None: by cores.
         memory_mib: Address space of a worker.
-        page_s: Seconds a page may take before its worker is killed.
+        page_s: Seconds that a page may take before its worker is killed.
     """
 
     dpi = DPI
@@ -96,18 +96,18 @@ class RapidEngine:
 
     @property
     def capacity(self) -> int:
-        """A page for each worker and one that waits, so that none is idle between two."""
+        """A page for each worker and one that waits, so that no worker is idle between pages."""
         return self._share.workers + 1
 
     def named(self, language: str) -> tuple[str, str]:
-        """By Tesseract where its model is the better, or RapidOCR's knows nothing of it."""
+        """Tesseract if so configured, or if RapidOCR's model reads one of the languages badly."""
         by_tesseract = for_tesseract(language, self.kind)
         if not by_tesseract:
             return RAPIDOCR, model()
         return TESSERACT, f"{packs.described(languages(by_tesseract))}, lines by {model()}"
 
     def report(self) -> EngineReport:
-        """What it is doing; `restarting` while no worker comes up."""
+        """The engine's present state; `restarting` while no worker is alive."""
         state = self._state
         if state is EngineState.READY and self._pool is not None and not self._pool.alive():
             state = EngineState.RESTARTING
@@ -115,7 +115,7 @@ class RapidEngine:
         return EngineReport(state=state, detail=self._detail, devices=(device,))
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None for a mode that asks for text; else who can serve it."""
+        """None for a mode that asks for text; otherwise a sentence that names the alternatives."""
         if mode.prompt in _FORMS:
             return None
         return (
@@ -124,11 +124,11 @@ class RapidEngine:
         )
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        """None: it sees every page at its own size."""
+        """None: every page is read at its own size."""
         return None
 
     def missing(self, language: str = "") -> EngineSetupError | None:
-        """What has to be installed before pages in these languages can be read, as an error."""
+        """The error for packages that pages in these languages need and that are not installed."""
         return missing() or packs.missing(languages(for_tesseract(language, self.kind)))
 
     async def start(self, progress: Callable[[str], None]) -> None:
@@ -149,7 +149,7 @@ class RapidEngine:
             await self._warm_up(progress)
         except BaseException as error:
             pool.stop()
-            if self._pool is pool:  # else it was stopped while it came up
+            if self._pool is pool:  # otherwise it was stopped while it started
                 self._failed(str(error))
             raise
         self._state, self._detail = EngineState.READY, ""
@@ -164,7 +164,7 @@ class RapidEngine:
                 await test
                 self._detail = f"worker {ready} of {workers} ready"
                 progress(self._detail)
-        finally:  # whoever stops it, or fails, does not leave the others to themselves
+        finally:  # after a failure or cancellation, end the other tests, too
             for one in tests:
                 one.cancel()
             await asyncio.gather(*tests, return_exceptions=True)
@@ -175,7 +175,7 @@ class RapidEngine:
                 result = await self._read(page, "ocr", for_tesseract("", self.kind))
                 break
             except PageFaultError as error:
-                if last or error.kind != "crashed":  # one that is killed says nothing of the rest
+                if last or error.kind != "crashed":  # a single killed worker may be an accident
                     raise EngineSetupError(
                         f"The embedded engine cannot read a test page: {error.message}",
                         hint="If workers are killed again and again, memory is short (`dmesg` tells"
@@ -188,7 +188,7 @@ class RapidEngine:
             )
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page; the priority of requests is the caller's to keep."""
+        """Read one page; the priority of requests is ignored: the caller must respect it."""
         if self._state is not EngineState.READY:
             raise EngineDownError(
                 "The embedded engine is not running.", hint="It is started with the daemon."
@@ -199,7 +199,7 @@ class RapidEngine:
                 hint="Give the folder another mode, or set engine.kind to vllm.",
                 kind="unsupported-mode",
             )
-        if (lacking := self.missing(request.language)) is not None:  # it was there at the start
+        if (lacking := self.missing(request.language)) is not None:  # removed since the start
             raise EngineDownError(lacking.message, hint=lacking.hint, kind=lacking.kind)
         language = for_tesseract(request.language, self.kind)
         return await self._read(request.image, _FORMS[request.mode.prompt], language)
@@ -209,7 +209,7 @@ class RapidEngine:
         return await self._pool.run(child.read, image, form, self._share.threads, language)
 
     async def stop(self) -> None:
-        """End the workers; pages in flight fail with `EngineDownError`."""
+        """Stop the workers; pages in flight fail with `EngineDownError`."""
         if self._pool is not None:
             self._pool.stop()
         self._pool, self._state, self._detail = None, EngineState.STOPPED, ""
@@ -219,7 +219,7 @@ class RapidEngine:
 
 
 def for_tesseract(language: str, kind: str) -> str:
-    """The languages for which Tesseract recognises a page; empty where RapidOCR itself does."""
+    """The languages to give to Tesseract; empty if RapidOCR's own model reads the page."""
     if kind == TESSERACT:
         return language or "en"
     return "" if all(each.by_rapidocr for each in languages(language)) else language
@@ -233,7 +233,7 @@ def _test_page() -> PageImage:
 
 
 def _available_mib() -> int:
-    """Memory that could be used now, MiB; plenty if the kernel does not tell."""
+    """Available memory in MiB; a very large number if the kernel does not report it."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) // 1024
@@ -241,7 +241,7 @@ def _available_mib() -> int:
 
 
 def missing(packages: Sequence[str] = PACKAGES) -> EngineSetupError | None:
-    """The error if a package is missing, else None."""
+    """The error if one of the Python packages is missing, otherwise None."""
     absent = [name for name in packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None
@@ -253,7 +253,7 @@ def missing(packages: Sequence[str] = PACKAGES) -> EngineSetupError | None:
 
 
 def model() -> str:
-    """Name of the models and version of the package, `PP-OCRv6 (rapidocr 3.10.0)`."""
+    """Name of the models and version of the package, such as `PP-OCRv6 (rapidocr 3.10.0)`."""
     found = importlib.util.find_spec("rapidocr")
     if found is None or found.origin is None:
         return "rapidocr (not installed)"
@@ -262,5 +262,5 @@ def model() -> str:
 
 
 def models(package: Path) -> Path:
-    """The folder of the models, from the package's `__init__.py`."""
+    """The folder of the models, given the path of the package's `__init__.py`."""
     return package.parent / "models"

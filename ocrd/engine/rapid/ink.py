@@ -1,7 +1,7 @@
-"""Where a page looks printed: parts of ink of the size of letters, and lines of them.
+"""Finds print on a page without reading it: ink of the size of letters, lines of it, and rules.
 
-The detector overlooks a line that stands alone amid white; and what nobody can read is not found
-by reading.
+The detector misses a line that is alone on a white page, and unreadable print cannot be found by
+reading.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from ocrd.layout.ruled import Rule
 from ocrd.page import Box
 
 CONTRAST = 70  # of 255, against the paper
-LOOKED_AT = 2600  # pixels of the longer side
-LOWEST, HIGHEST = 6, 120  # pixels of a letter
+LOOKED_AT = 2600  # pixels of the longer side, to look for letters
+LOWEST, HIGHEST = 6, 120  # pixels of a letter's height
 LEAST_MARK = 10  # pixels: dust is smaller
-LONGEST = 6  # heights: a letter, or a few that touch
-MOST = 20_000  # letters of a page; more is a halftone
+LONGEST = 6  # heights: the length of a letter, or of a few that touch
+MOST = 20_000  # parts of ink on a page; more are a halftone
 FEWEST = 3  # letters of a line
 REACH = 1.2  # heights from one letter of a line to the next
-MARGIN = 60  # pixels around a line that is looked at again
+MARGIN = 60  # pixels around a line that is examined again
 MOST_LOOKS = 12
 RULED_AT = 1800  # pixels of the longer side, to look for rules
 THICKEST = 5  # pixels of a rule
-OVER_LINES = 1.7  # heights of a line that an upright rule is long
+OVER_LINES = 1.7  # an upright rule is longer than so many heights of a line
 BROKEN = 7  # pixels of a gap in a rule; stems of letters below each other are farther apart
-FAINT = 35  # of 255: how much darker a rule is than what is beside it
-SHORTEST = 80, 36  # pixels of a level rule, which print can look like, and of an upright one
+FAINT = 35  # of 255: how much darker a rule is than the paper beside it
+SHORTEST = 80, 36  # pixels of a level rule (print can look like shorter ones), of an upright one
 
 Glyph = tuple[float, float, float, float]  # left, top, right, bottom: pixels
 
 
 def glyphs(page: Pixels) -> list[Glyph]:
-    """Parts of ink on a page that may be letters."""
+    """The parts of ink on a page that may be letters; none if the page looks like a halftone."""
     found = _parts(page)
     letters = [
         (left, top, right, bottom)
@@ -51,7 +51,7 @@ def glyphs(page: Pixels) -> list[Glyph]:
 
 
 def _parts(page: Pixels) -> list[Glyph]:
-    """Parts of ink of any size."""
+    """The connected parts of ink on a page, of any size."""
     scale = min(1.0, LOOKED_AT / max(page.shape[:2]))
     grey = cv2.cvtColor(shrunk(page, scale) if scale < 1 else page, cv2.COLOR_BGR2GRAY)
     paper = int(np.bincount(grey.ravel(), minlength=256).argmax())
@@ -64,7 +64,7 @@ def _parts(page: Pixels) -> list[Glyph]:
 
 
 def anything(page: Pixels) -> bool:
-    """Whether there is more on a page than dust, and shadows along its edges."""
+    """Whether a page has more on it than dust, and shadows along its edges."""
     height, width = page.shape[:2]
     return any(
         bottom - top >= LEAST_MARK and left > 0 and top > 0 and right < width and bottom < height
@@ -73,13 +73,13 @@ def anything(page: Pixels) -> bool:
 
 
 def turned_over(glyph: Glyph, width: float, height: float) -> Glyph:
-    """Where it lies once its page is turned upside down."""
+    """The glyph's place after its page, of this size in pixels, is turned upside down."""
     left, top, right, bottom = glyph
     return width - right, height - bottom, width - left, height - top
 
 
 def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWEST) -> list[Glyph]:
-    """Lines of at least a few letters that lie in none of the quads."""
+    """The boxes around lines of at least `fewest` letters that are in none of the quads."""
     free = _outside(found, read)
     lines: list[list[Glyph]] = []
     for glyph in sorted(free):
@@ -95,7 +95,10 @@ def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWES
 def around_islands(
     found: Iterable[Glyph], shape: tuple[int, int]
 ) -> list[tuple[int, int, int, int]]:
-    """Parts of a page of [height, width] with lines in them, and white around: left, top, ..."""
+    """The largest areas of a page with lines and a margin: left, top, right, bottom in pixels.
+
+    Areas that touch are joined.  `shape` is the page's height and width.
+    """
     height, width = shape
     parts: list[list[int]] = []
     for left, top, right, bottom in found:
@@ -114,7 +117,7 @@ def around_islands(
 
 
 def _outside(found: Sequence[Glyph], read: Iterable[Quad]) -> list[Glyph]:
-    """Those whose middle lies in no quad."""
+    """The glyphs whose middle is in no quad."""
     if not found:
         return []
     boxes = np.array(found)
@@ -131,14 +134,14 @@ def _outside(found: Sequence[Glyph], read: Iterable[Quad]) -> list[Glyph]:
 
 
 def _goes_on(one: Glyph, other: Glyph) -> bool:
-    """Whether a letter stands behind another on the same line."""
+    """Whether the letter `other` follows `one` on the same line."""
     high = max(one[3] - one[1], other[3] - other[1])
     level = min(one[3], other[3]) - max(one[1], other[1])
     return level > 0 and other[0] - one[2] < REACH * high and other[2] > one[2]
 
 
 def _alike(line: Sequence[Glyph]) -> bool:
-    """Whether most parts are about as high as each other, as letters are and dots are not."""
+    """Whether most parts have about the same height, as letters do and dots do not."""
     heights = [bottom - top for _, top, _, bottom in line]
     middle = median(heights)
     return sum(0.5 * middle <= height <= 2 * middle for height in heights) >= 0.7 * len(line)
@@ -154,9 +157,10 @@ def _touch(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def rules(page: Pixels, slope: float, read: Sequence[Quad]) -> list[Rule]:
-    """Straight rules on a page, in pixels of the page turned back by its slope about its corner.
+    """Straight rules on a page, in pixels of the page turned about its corner to remove its slope.
 
-    Strokes of letters can look like rules, but do not reach over two lines or stand between them.
+    Strokes of letters can look like rules, but are not as long as two lines are high, and are not
+    between lines.
     """
     height, width = page.shape[:2]
     scale = min(1.0, RULED_AT / max(height, width))
@@ -178,14 +182,14 @@ def rules(page: Pixels, slope: float, read: Sequence[Quad]) -> list[Rule]:
 
 
 def _through(rule: Rule, box: Box) -> bool:
-    """Whether a level rule runs through a line of print, not above or below it."""
+    """Whether a level rule runs through a line of print rather than above or below it."""
     edge = (box.y2 - box.y1) / 5
     inside = min(rule[2], box.x2) - max(rule[0], box.x1)
     return box.y1 + edge < rule[1] < box.y2 - edge and 2 * inside > rule[2] - rule[0]
 
 
 def _level_rules(grey: MatLike, shortest: int) -> Iterator[Rule]:
-    """Rules that are level: dark, thin and long."""
+    """The level rules: dark, thin and at least `shortest` pixels long."""
     thin = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((2 * THICKEST + 1, 1), np.uint8))
     along = cv2.blur(thin, (2 * THICKEST + 1, 1))
     mask = cv2.dilate((along > FAINT).astype(np.uint8), np.ones((3, 1), np.uint8))

@@ -1,4 +1,4 @@
-"""What stands on a page: titles, paragraphs, tables, running heads and page numbers.  Pure."""
+"""Finds the blocks of a page: titles, paragraphs, tables, running heads, page numbers.  Pure."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from ocrd.page import Box, Line
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
-BOLD_TITLE = 1.04  # bold type, where what stands below is short
-LONG, BOLD_LONG = 20, 1.1  # letters; of so many bold ones together width and strokes tell
-JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
+BOLD_TITLE = 1.04  # likewise for bold type, if the blocks below are short
+LONG, BOLD_LONG = 20, 1.1  # characters; bold in longer lines: so many times the width x strokes
+JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # characters; times the height if shorter; if longer
 LONGEST_TITLE = 120  # characters
 INDENT = 2  # heights of a line
-LONGEST_PLAIN = 60  # characters, where only its number or its place tells
-CENTRED = 0.15  # of the width to both sides
+LONGEST_PLAIN = 60  # characters of a heading that only its number or its place shows
+CENTRED = 0.15  # of the width, on both sides
 LEAST_BELOW = 40  # characters of text below a heading
 LONGEST_LEAD = 4  # lines
 LEAST_TITLE = 3  # letters
-MARGIN = 0.09  # of the page's height: where running heads and feet stand
+MARGIN = 0.09  # of the page's height: the place of running heads and feet
 APART = 1.8  # usual distances of lines between them and the rest
-LARGEST_MARGIN = 1.25  # times the type of the page: what is larger is a title, or a total
-MOST_CAPITALS = 0.3  # of the letters: on a page with more they stand out no longer
+LARGEST_MARGIN = 1.25  # times the type of the page: a larger line is a title, or a total
+MOST_CAPITALS = 0.3  # of the letters: on a page with more, capitals do not stand out
 MOST_HEADINGS = 0.3  # of the letters
 TOUCH = 8.0  # pixels between the ends of rules that meet
-LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
+LEAST_BODY = 5  # rows: a page with no more has no running head or foot
 
-_AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
+_AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # the total at a receipt's foot
 _DATE = re.compile(r"\d{1,2}\.?\s+(?:de\s+)?[^\W\d_]+\.?,?\s+(?:de\s+)?\d{2,4}\.?")  # 12 March 2026
 _PAGE_NUMBER = re.compile(
     r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
@@ -56,10 +56,10 @@ class Found:
     Attributes:
         label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`,
             `aside_text`.
-        text: Its content as running text; lines that were broken on purpose stay lines.
+        text: Its content as running text; lines that were broken on purpose remain lines.
         rows: Its rows as printed.
-        level: Of a heading.
-        cells: Of a table.
+        level: The level of a heading; 0 for other blocks.
+        cells: The cells of a table, by rows; empty for other blocks.
     """
 
     label: str
@@ -70,12 +70,12 @@ class Found:
 
     @property
     def printed(self) -> str:
-        """Its rows as they are printed, cells two spaces apart."""
+        """Its text row by row as printed, with two spaces between pieces."""
         return "\n".join("  ".join(piece.text for piece in row) for row in self.rows)
 
 
 def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = ()) -> list[Found]:
-    """The page's blocks in the order in which they are read."""
+    """The page's blocks in reading order; `page_height` is in pixels."""
     level, standing = list[Piece](), list[Piece]()
     for piece in pieces:
         (standing if piece.on_end else level).append(piece)
@@ -115,7 +115,7 @@ def _places(found: Found) -> list[Box]:
 
 
 def _leading(body: Sequence[Row], ruled: Iterable[Piece], page: Type) -> int:
-    """How many rows are a title in the middle of all columns, however many there are."""
+    """How many rows at the top are a title that is centred over all columns."""
     if not body:
         return 0
     left, right = min(row[0].box.x1 for row in body), max(row[-1].box.x2 for row in body)
@@ -130,7 +130,7 @@ def _leading(body: Sequence[Row], ruled: Iterable[Piece], page: Type) -> int:
 
 
 def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Found], list[Piece]]:
-    """Tables and stacks between rules, each with a piece in its place; and the pieces in none."""
+    """Tables and stacks between rules, by a piece that takes their place; and all other pieces."""
     ruled: dict[Piece, Found] = {}
     for grid in grids(rules, TOUCH):
         inside = [piece for piece in pieces if grid.holds(piece)]
@@ -146,7 +146,7 @@ def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Foun
         pieces = _without(pieces, lines)
     for stack in framed(pieces, rules):
         pieces = _without(pieces, stack)
-        ruled[stack[0][0]] = _stack(stack)  # it stands where its label does
+        ruled[stack[0][0]] = _stack(stack)  # its label takes its place
     return ruled, pieces
 
 
@@ -156,7 +156,7 @@ def _without(pieces: Iterable[Piece], lines: Iterable[Row]) -> list[Piece]:
 
 
 def _stack(printed: Sequence[Row]) -> Found:
-    """Lines that stay lines: a label and what was filled in."""
+    """The block of a stack, such as a label and its answer; its lines remain lines."""
     return Found("text", "\n".join(map(_plain, printed)), tuple(printed))
 
 
@@ -166,7 +166,7 @@ def _table(cells: Cells, printed: tuple[Row, ...]) -> Found:
 
 
 def _around_ruled(column: Sequence[Row], ruled: dict[Piece, Found], page: Type) -> Iterator[Found]:
-    """The blocks of a column in which tables and stacks stand between rules."""
+    """The blocks of a column, including tables and stacks between rules."""
     text: list[Row] = []
     for row in column:
         for is_ruled, part in groupby(row, key=ruled.__contains__):
@@ -180,7 +180,7 @@ def _around_ruled(column: Sequence[Row], ruled: dict[Piece, Found], page: Type) 
 
 
 def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row], list[Row]]:
-    """Part the rows into running head, body and running foot: one row each at most."""
+    """The rows divided into running head, body and running foot; head and foot: one row at most."""
     if len(lines) <= LEAST_BODY:
         return [], lines, []
     middles = [row[0].middle for row in lines]
@@ -205,7 +205,7 @@ def _marginal(row: Row, label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """In what most of a page is set: its size, its lines' height, its weight, capitals."""
+    """The type of most of a page, measured as in `TextLine`; `capitals`: they do not stand out."""
 
     size: float
     height: float
@@ -214,7 +214,7 @@ class Type:
 
     @classmethod
     def of(cls, lines: Sequence[TextLine]) -> Type:
-        """The type of lines, each counted by its letters."""
+        """The type of most of the lines, weighted by the length of their text."""
         letters = max(1, sum(len(line.text) for line in lines))
         capitals = sum(len(line.text) for line in lines if line.capitals)
         size = weighted_median((line.size, len(line.text)) for line in lines)
@@ -262,7 +262,7 @@ def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
 
 
 def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page: Type) -> int:
-    """1 for a title, 2 for a heading, 0 for text; `below` are the next two blocks of its column."""
+    """1 for a title, 2 for a heading, 0 for text; `below` is the next two blocks of its column."""
     text = running(line.text for line in lines)
     letters = sum(char.isalpha() for char in text)
     if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:
@@ -289,13 +289,13 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
 
 
 def _deeper(text: str, heading: str) -> bool:
-    """Whether a line has a number below its heading's: 2.1 or (1) under 2."""
+    """Whether a line's number is a subdivision of its heading's: 2.1 or (1) under 2."""
     number = heading.split()[0].rstrip(".")
     return text.startswith((f"{number}.", "("))
 
 
 def _numbered(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
-    """Whether a number leads the line, where the text below begins; a date is none."""
+    """Whether a line begins with a number (not a date) and is aligned with the text below."""
     left = min(other.left for block in below for other in block)
     return (
         numbered(line.text)
@@ -305,7 +305,7 @@ def _numbered(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
 
 
 def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
-    """Whether a line stands in the middle above text that is set full."""
+    """Whether a line is centred above wider text."""
     rest = [other for block in below for other in block]
     left, right = min(other.left for other in rest), max(other.right for other in rest)
     before, after = line.left - left, right - line.right
@@ -313,17 +313,17 @@ def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
 
 
 def _stands_out(line: TextLine, page: Type) -> bool:
-    """Whether a line is bolder than the rest, or alone in capitals."""
+    """Whether a line is bolder than the rest, or in capitals on a page with few of them."""
     if len(line.text) < LONG:
         bold = line.weight > BOLD * page.weight > 0
-    else:  # at 110 dpi strokes differ by little, and bold letters are broader, too
+    else:  # at 110 dpi strokes differ little, but bold letters are also wider
         broad = line.weight * line.size > BOLD_LONG * page.weight * page.size
         bold = broad and line.weight > page.weight > 0
     return bold or (line.capitals and not page.capitals)
 
 
 def _few_headings(found: list[Found]) -> list[Found]:
-    """Where most of a page would be headings none is: it is large print, or a form's answers."""
+    """The blocks, without headings if they are too many: then it is large print, or a form."""
     letters = sum(len(one.text) for one in found)
     for level in (2, 1):
         said = sum(len(one.text) for one in found if one.level >= level)
@@ -335,7 +335,7 @@ def _few_headings(found: list[Found]) -> list[Found]:
 
 
 def _paragraph(block: Sequence[tuple[Join, TextLine]]) -> str:
-    """Lines that flow are joined; a line broken on purpose stays one."""
+    """A block's text: lines that flow are joined, lines broken on purpose remain lines."""
     broken: list[list[str]] = []
     for join, line in block:
         if join is Join.FLOW:

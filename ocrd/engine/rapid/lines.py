@@ -1,4 +1,4 @@
-"""From what the recogniser saw in the parts of a line to pieces of text with their words.
+"""Makes pieces of text, with their words, from the recognised parts of lines.
 
 Places along a line are fractions of its length.
 """
@@ -19,20 +19,20 @@ from ocrd.layout.pieces import Piece, is_stop, is_wide
 from ocrd.layout.ruled import Rule
 from ocrd.page import Box, Line, Word
 
-CELL_GAP = 1.6  # heights between two words that belong to different cells or columns
-GUTTER_GAP = 0.6  # heights, where other pieces begin as well
-BELOW = 3  # heights to the first of them from a head
-ALIKE = 1.35  # times as high: a head is not much larger than its column
-HEAD_GAP = 0.2  # heights: heads of narrow columns stand closer
+CELL_GAP = 1.6  # heights: a wider gap separates cells or columns
+GUTTER_GAP = 0.6  # heights: likewise, if other pieces of the page begin behind the gap, too
+BELOW = 3  # heights: a table's head is no farther above the first of those pieces
+ALIKE = 1.35  # a head is lower than so many times the height of its column's pieces
+HEAD_GAP = 0.2  # heights: a narrower gap does not separate heads of columns
 WIDER = 1.5  # times the usual gap of its line
-GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
-SLACK = 3  # pixels by which a rule between two words may stand beside the gap
-FEW = 2  # characters: photographs are taken for no more
-ALONE_SURE = 0.8  # confidence of a single character: strokes and staples look like some
-LARGE = 2 * HIGHEST  # pixels of a line's height: its edges are small beside its strokes
-SIGN = 1.5  # times as high as the words of its page
+GUTTER, COLUMN = 3, 8  # pieces that must begin behind a gap; behind one that may be a space
+SLACK = 3  # pixels by which a rule between two words may be outside the gap
+FEW = 2  # characters: photographs are read as no more than this
+ALONE_SURE = 0.8  # least confidence of a single character: strokes and staples look like some
+LARGE = 2 * HIGHEST  # pixels of a line's height: its soft edges are small beside its strokes
+SIGN = 1.5  # times the height of the words of its page
 SOLID = 0.6  # of the ink of large print; print has 0.7 and more, texture at most 0.46
-LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
+LEAST_SAID = 0.7  # most ink for each character, in heights: text that is read has 0.4
 
 _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[\u2019'])[\u2019']")
 # l'homme, l'Inde; not I'm, I've, I'll
@@ -45,7 +45,7 @@ Gap = Callable[[float, float], tuple[float, float] | None]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A word: its characters `first` to `last` of the line's, its place from `start` to `end`."""
+    """A word: the characters from `first` up to `last` of a line, between `start` and `end`."""
 
     first: int
     last: int
@@ -55,14 +55,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was read in one part of a line.
+    """The text read in one part of a line.
 
     Attributes:
-        text: What it says.
-        places: The middle of each character but the spaces, in order.
-        score: How sure the recogniser was, 0 to 1.
-        parted: Whether a gap between words lies before it.
-        words: Where its words stand, from a recogniser that sees them.
+        text: The text.
+        places: The middle of each character except spaces, in order; from Tesseract, of each word.
+        score: The recogniser's confidence, 0 to 1.
+        parted: Whether there is a gap between words before it.
+        words: Its words and their places; empty from a recogniser that does not report words.
     """
 
     text: str
@@ -73,7 +73,7 @@ class Part:
 
 
 def joined(parts: Iterable[Part]) -> Part:
-    """The whole line; its score is that of its average character."""
+    """The parts joined into the whole line; its score is the average over its characters."""
     text, score = "", 0.0
     places: list[float] = []
     for part in parts:
@@ -87,11 +87,11 @@ def joined(parts: Iterable[Part]) -> Part:
 
 
 def spans(line: Part, gap: Gap) -> list[Span]:
-    """The words of a line: where one ends and the next begins is where the gap between them is.
+    """The words of a line, with their ends where the gaps between them are.
 
     Args:
         line: A whole line.
-        gap: Tells the widest stretch without ink between two places; None if there is none.
+        gap: Returns the widest stretch without ink between two places; None if there is none.
     """
     found: list[Span] = []
     done = 0
@@ -111,7 +111,7 @@ def spans(line: Part, gap: Gap) -> list[Span]:
 
 
 def _words(text: str) -> Iterator[tuple[int, int]]:
-    """First and last character + 1 of each word; a Chinese sentence ends behind its comma."""
+    """The first character and the last + 1 of each word; a full-width comma ends a word, too."""
     first = 0
     for place, char in enumerate(text + " "):
         ends = place > first and is_stop(text[place - 1]) and not is_stop(char)
@@ -123,14 +123,14 @@ def _words(text: str) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How the page lies while it is read.
+    """The orientation of the page while it is read.
 
     Attributes:
-        width: Pixels, as it is read.
-        height: Likewise.
-        turned: Degrees clockwise by which it was turned to be read.
-        slope: By how much its lines slope downward, radians.
-        mirrored: Whether it is read as in a mirror, as lines are that begin on the right.
+        width: In pixels, as the page is read.
+        height: In pixels, as the page is read.
+        turned: Degrees clockwise by which the page was turned to be read.
+        slope: How much its lines slope downward, in radians.
+        mirrored: Whether the page is read as in a mirror, for lines that begin on the right.
     """
 
     width: int
@@ -140,7 +140,7 @@ class Pose:
     mirrored: bool = False
 
     def place(self, quad: Quad) -> Box:
-        """Where a quad lies on the page as it came; a pixel at least."""
+        """The box of a quad on the original page, at least one pixel wide and high."""
         box = around(quad, self.width, self.height)
         x2, y2 = max(box.x2, box.x1 + 1 / self.width), max(box.y2, box.y1 + 1 / self.height)
         over, low = max(x2 - 1, 0.0), max(y2 - 1, 0.0)
@@ -150,10 +150,10 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What parts the pieces of a page, as it is laid straight.
+    """What can separate the pieces of a page, in pixels of the page without its slope.
 
     Attributes:
-        boxes: Those of its pieces, from left to right.
+        boxes: The boxes of its pieces, by their left edges.
         upright: Its upright rules.
     """
 
@@ -169,7 +169,7 @@ class Seams:
         )
 
     def beginning(self, x: float, reach: float) -> Sequence[Box]:
-        """The boxes that begin about there."""
+        """The boxes whose left edge is within `reach` of `x`."""
         first = bisect_left(self.boxes, x - reach, key=_left)
         return self.boxes[first : bisect_right(self.boxes, x + reach, key=_left)]
 
@@ -180,7 +180,7 @@ def _left(box: Box) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What is printed at `quad`, cut out as `crop`."""
+    """A recognised piece of the page: `read` is the text at `quad`, cut out as `crop`."""
 
     quad: Quad
     crop: Crop
@@ -188,7 +188,7 @@ class Recognised:
 
     @property
     def plausible(self) -> bool:
-        """Whether it says about as much as its length has room for, and is print, not a photo."""
+        """Whether it has enough characters for the length of its ink, and is print, not a photo."""
         said = sum(2 if is_wide(char) else 1 for char in self.read.text)
         if len(self.read.text) == 1 and self.read.score < ALONE_SURE:
             return False
@@ -198,23 +198,23 @@ class Recognised:
 
     @property
     def worded(self) -> bool:
-        """Whether it has a letter or a figure: holes and boxes look like other characters."""
+        """Whether it has a letter or a digit: holes and boxes look like other characters."""
         return any(map(str.isalnum, self.read.text))
 
     def squares(self) -> list[Pixels]:
-        """Its characters, cut out as squares."""
+        """Its characters, each cut out as a square."""
         height, width = self.crop.height, self.crop.width
         middles = [round(place * width) for place in self.read.places]
         lefts = [min(max(0, middle - height // 2), max(0, width - height)) for middle in middles]
         return [self.crop.pixels[:, left : left + height] for left in lefts]
 
     def pieces(self, pose: Pose, seams: Seams | None = None) -> Iterator[Piece]:
-        """What it says; parted where a gap is as wide as between the cells of a table.
+        """The piece of text, split at gaps as wide as those between the cells of a table.
 
         Args:
-            pose: How the page lies.
-            seams: What on the page parts narrower gaps: between close columns, and in the head
-                of a table, the detector sees one line now and then.
+            pose: The orientation of the page.
+            seams: Marks narrower gaps to split at: the detector sometimes sees one line across
+                close columns, or in the head of a table.  None for wide gaps only.
         """
         words = self.read.words or tuple(spans(self.read, self.crop.gap_between))
         usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
@@ -249,7 +249,7 @@ class Recognised:
         return len(cells) >= GUTTER and min(cells) < BELOW * line
 
     def _in_heights(self, part: float) -> float:
-        """A fraction of its length, in its heights."""
+        """A fraction of its length, as a multiple of its height."""
         return part * self.crop.width / self.crop.height
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
@@ -267,16 +267,16 @@ class Recognised:
         return Piece(line, box, on_end=on_end, weight=weight, spaces=spaces)
 
     def _place(self, first: Span, last: Span, pose: Pose) -> Box:
-        """Where the ink of some words stands on the page as it came."""
+        """The box around the ink of the words from `first` to `last` on the original page."""
         stretch = between(self.quad, first.start, last.end)
         return pose.place(trimmed(stretch, self.crop.top, self.crop.bottom))
 
 
 def printed(tried: Sequence[Recognised], sure: float) -> list[Recognised]:
-    """What of the recognised pieces is print.
+    """The recognised pieces that are print.
 
-    Signs alone are print among words that are about as high: a tick box, a bullet; else they are
-    holes in the paper.
+    A piece without letters or digits is print if it is about as high as the words of the page (a
+    tick box, a bullet); otherwise it is a hole in the paper.
     """
     lines = [line for line in tried if line.read.score >= sure and line.plausible]
     heights = [height(line.quad) for line in lines if line.worded]
@@ -285,12 +285,12 @@ def printed(tried: Sequence[Recognised], sure: float) -> list[Recognised]:
 
 
 def read_in_parts(crop: Crop, answers: Sequence[tuple[str, float, Sequence[float]]]) -> Part:
-    """The line of a crop, from what was read in its parts.
+    """The line of a crop, joined from the text read in its parts.
 
     Args:
         crop: The crop.
-        answers: For each part the text, how sure the recogniser was, and where it saw each
-            character but the spaces, in fractions of the part.
+        answers: For each part the text, the recogniser's confidence, and the place of each
+            character except spaces, in fractions of the part.
     """
     least = crop.word_gap(sum(text.strip().count(" ") for text, _, _ in answers))
     return joined(
@@ -310,18 +310,18 @@ def _part(
     parted: bool,
 ) -> Part:
     count = sum(not char.isspace() for char in text)
-    if len(seen) != count:  # spread evenly rather than fail: it is the text that matters
+    if len(seen) != count:  # spread evenly rather than fail, since the text matters most
         seen = [(number + 0.5) / count for number in range(count)]
     places = tuple((first + place * (last - first)) / crop.width for place in seen)
     return Part(text, places, score, parted)
 
 
 def once(text: str) -> str:
-    """Text without what the recogniser says twice."""
+    """The text without characters that the recogniser typically doubles."""
     return _TWICE.sub("", text)
 
 
 def mended(text: str) -> str:
-    """Text in which the neighbours tell the characters that look alike; as many as before."""
+    """The text with look-alike characters corrected by their neighbours; its length is the same."""
     text = _ELISION.sub(r"l\1", _ELIDED.sub("I", text))
     return _AMOUNT.sub(lambda found: found[0].translate(_DIGITS), text)

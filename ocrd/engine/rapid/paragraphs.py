@@ -1,7 +1,7 @@
-"""Which lines of a column belong together.  Pure.
+"""Groups the lines of a column into paragraphs.  Pure.
 
-It goes by what can be seen without understanding: distances, indents, size of type, and whether
-the first word of a line would have fitted on the line before.
+It uses only features that need no understanding: distances, indents, size and weight of type, and
+whether the first word of a line would have fitted on the line before.
 """
 
 from __future__ import annotations
@@ -16,89 +16,89 @@ from statistics import median
 from ocrd.layout.order import Row
 from ocrd.layout.pieces import is_item, is_wide, numbered
 
-GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
+GAP = 1.25  # usual distances of lines: with a larger one another paragraph begins
 INDENT = 0.8  # heights of a line
 OTHER_TYPE = 1.25  # times larger or smaller
-OTHER_HEIGHT = 1.4
-BOLD = 1.17  # times as broad strokes
+OTHER_HEIGHT = 1.4  # times higher or lower
+BOLD = 1.17  # times broader strokes
 LEAST_CAPITALS = 4  # letters
 FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
-STRETCHED = 0.4  # heights: spaces wider on average are those of a justified line
-ENOUGH = 6  # characters to judge the size of type by
-NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # widths in those of an average small letter
+STRETCHED = 0.4  # heights: spaces that are wider on average are those of a justified line
+ENOUGH = 6  # characters: with fewer, size and weight of type cannot be judged
+NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # times the width of an average small letter
 
 
 class Join(enum.Enum):
-    """How a line goes on from the one above it."""
+    """How a line continues the one above it."""
 
-    FLOW = "flow"  # in the same sentence
-    BREAK = "break"  # in the same block, but on a line of its own: an address, a list
-    NEW = "new"  # another block
+    FLOW = "flow"  # it continues the running text
+    BREAK = "break"  # in the same block, but deliberately on a new line: an address, a list
+    NEW = "new"  # it begins another block
 
 
 @dataclass(frozen=True)
 class TextLine:
-    """A row of text, measured."""
+    """A row of text with its measurements."""
 
     row: Row
 
     @cached_property
     def text(self) -> str:
-        """What it says; gaps between its pieces are two spaces."""
+        """Its text, with two spaces between pieces."""
         return "  ".join(piece.text for piece in self.row)
 
     @cached_property
     def left(self) -> float:
-        """Where it begins, pixels."""
+        """The left end, in pixels."""
         return self.row[0].box.x1
 
     @cached_property
     def right(self) -> float:
-        """Where it ends, pixels."""
+        """The right end, in pixels."""
         return self.row[-1].box.x2
 
     @cached_property
     def middle(self) -> float:
-        """How far down the page it stands, pixels."""
+        """The distance of its middle from the top of the page, in pixels."""
         return self.row[0].middle
 
     @cached_property
     def height(self) -> float:
-        """Of its highest piece, pixels."""
+        """The height of its highest piece, in pixels."""
         return max(1e-6, *(piece.height for piece in self.row))
 
     @cached_property
     def size(self) -> float:
-        """The size of its type: the width of an average small letter, pixels."""
+        """The size of its type: the width of an average small letter, in pixels."""
         width = sum(piece.width for piece in self.row)
         letters = sum(breadth(char) for piece in self.row for char in piece.text)
         spaces = sum(piece.spaces for piece in self.row)
         count = sum(piece.text.count(" ") for piece in self.row)
-        if spaces > STRETCHED * self.height * count:  # they tell nothing of the type then
+        if spaces > STRETCHED * self.height * count:  # then they say nothing about the type
             width, letters = width - spaces, letters - NARROW * count
         return max(1e-6, width / max(1.0, letters))
 
     @cached_property
     def weight(self) -> float:
-        """How broad its strokes are, pixels; 0 if nobody looked."""
+        """The breadth of its strokes, in pixels; 0 if not measured."""
         width = sum(piece.width for piece in self.row)
         return sum(piece.weight * piece.width for piece in self.row) / max(width, 1e-6)
 
     @cached_property
     def capitals(self) -> bool:
-        """Whether it is set in capitals; abbreviations and figures are not."""
+        """Whether it is in capitals; abbreviations and numbers do not count."""
         return self.text.isupper() and sum(map(str.isalpha, self.text)) >= LEAST_CAPITALS
 
     @cached_property
     def first_word(self) -> float:
-        """The width of what could have stood on the line before, pixels."""
+        """The width of its first word, or first Chinese character, in pixels."""
         text = self.row[0].text
         word = text[:1] if is_wide(text[0]) else text.split(maxsplit=1)[0]
         return self.size * sum(map(breadth, word))
 
 
 def breadth(char: str) -> float:
-    """How broad a character is, in average small letters."""
+    """The width of a character, in average small letters."""
     if is_wide(char):
         return WIDE
     if char in "iIl.,;:'|!ftjr1()[] ":
@@ -109,7 +109,7 @@ def breadth(char: str) -> float:
 
 
 def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
-    """The blocks of a column's lines (top to bottom); each line with how it joins the one above."""
+    """The blocks of a column's lines, top to bottom; each line with its join to the one above."""
     blocks: list[list[tuple[Join, TextLine]]] = []
     pitch, right = _pitch(lines), max((line.right for line in lines), default=0)
     slip = _is_slip(lines, right)
@@ -124,7 +124,7 @@ def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
 
 
 def _is_slip(lines: Sequence[TextLine], right: float) -> bool:
-    """Whether a few short lines, like an address, are lines on purpose."""
+    """Whether the lines are a few short ones that were broken on purpose, like an address."""
     if not 2 <= len(lines) <= FEW_LINES:
         return False
     width = right - min(line.left for line in lines)
@@ -133,7 +133,7 @@ def _is_slip(lines: Sequence[TextLine], right: float) -> bool:
 
 
 def _pitch(lines: Iterable[TextLine]) -> float:
-    """The usual distance of lines: the lower quartile, for paragraphs stand further apart."""
+    """The usual distance of lines: the lower quartile, since paragraphs are farther apart."""
     pitches = sorted(below.middle - above.middle for above, below in pairwise(lines))
     return pitches[len(pitches) // 4] if pitches else 0.0
 
@@ -156,13 +156,13 @@ def _join(block: list[tuple[Join, TextLine]], line: TextLine, pitch: float, righ
 
 
 def _heads(above: TextLine, line: TextLine) -> bool:
-    """Whether a line is the numbered heading of the next, and they are no items of a list."""
+    """Whether `above` is the numbered heading of `line`, and they are not items of a list."""
     items = is_item(above.text) and is_item(line.text)
     return numbered(above.text) and above.text[-1] not in ".,;:" and not items
 
 
 def _other_type(a: TextLine, b: TextLine) -> bool:
-    """Whether two lines are set in type of different size or weight."""
+    """Whether two lines differ in the size or weight of their type, or in capitals."""
     height = max(a.height, b.height) / min(a.height, b.height)
     size = max(a.size, b.size) / min(a.size, b.size)
     judged = min(len(a.text), len(b.text)) >= ENOUGH

@@ -1,7 +1,7 @@
 """Quadrilaterals around pieces of text, as the detector finds them.  Pure.
 
-Pixels, y downward; corners go clockwise from where the text begins, so that the first side is the
-upper edge of the line.
+In pixels, with y downward; corners are clockwise from the beginning of the text, so that the first
+side is the upper edge of the line.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from ocrd.page import Box
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
 
-SLIM = 1.5  # a piece so many times as high as wide may stand on end
+SLIM = 1.5  # a piece more than so many times as high as wide may stand on end
 TOUCH = 0.1  # heights between pieces that touch
 LIKE_SLOPE = 0.15  # radians
 
 
 def width(quad: Quad) -> float:
-    """Along the text."""
+    """The length along the text."""
     return max(math.dist(quad[0], quad[1]), math.dist(quad[3], quad[2]))
 
 
 def height(quad: Quad) -> float:
-    """Across the text."""
+    """The height across the text."""
     return max(math.dist(quad[0], quad[3]), math.dist(quad[1], quad[2]))
 
 
@@ -35,13 +35,13 @@ def thickness(quad: Quad) -> float:
 
 
 def taller(quad: Quad, share: float) -> Quad:
-    """The piece with more room above and below, each a share of its height."""
+    """The piece with more room above and below: `share` of its height on each side."""
     a, b, c, d = quad
     return _along(a, d, -share), _along(b, c, -share), _along(c, b, -share), _along(d, a, -share)
 
 
 def lying(quads: Iterable[Quad]) -> bool:
-    """Whether more of the text on a page, by length, stands on end than is level."""
+    """Whether more of a page's text, by length, stands on end than is level."""
     level = stands = 0.0
     for quad in quads:
         if height(quad) > SLIM * width(quad):
@@ -52,7 +52,7 @@ def lying(quads: Iterable[Quad]) -> bool:
 
 
 def mended(quads: Iterable[Quad]) -> list[Quad]:
-    """Pieces that touch end to end are one: the detector breaks large words now and then."""
+    """The pieces, with those that touch end to end joined: the detector may break large words."""
     done: list[Quad] = []
     for quad in sorted(quads, key=lambda quad: (quad[0], quad)):
         for number, other in enumerate(done):
@@ -65,7 +65,7 @@ def mended(quads: Iterable[Quad]) -> list[Quad]:
 
 
 def _touch(left: Quad, right: Quad) -> bool:
-    """Whether the second begins where the first ends, on the same line and of like height."""
+    """Whether `right` begins where `left` ends, on the same line and with a similar height."""
     low, high = sorted((height(left), height(right)))
     across, down = (
         (right[0][axis] + right[3][axis] - left[1][axis] - left[2][axis]) / 2 for axis in (0, 1)
@@ -75,7 +75,7 @@ def _touch(left: Quad, right: Quad) -> bool:
 
 
 def _joined(a: Quad, b: Quad) -> Quad:
-    """The rectangle around both, sloping as the longer does."""
+    """The rectangle around both, with the slope of the longer one."""
     angle = slope(max(a, b, key=width))
     cos, sin = math.cos(angle), math.sin(angle)
     xs = [x * cos + y * sin for x, y in (*a, *b)]
@@ -86,29 +86,29 @@ def _joined(a: Quad, b: Quad) -> Quad:
 
 
 def holds(quad: Quad, other: Quad) -> bool:
-    """Whether the middle of another piece lies within the box around a piece."""
+    """Whether the middle of the other piece is within the upright box around a piece."""
     x, y = (sum(point[axis] for point in other) / 4 for axis in (0, 1))
     xs, ys = zip(*quad, strict=True)
     return min(xs) <= x <= max(xs) and min(ys) <= y <= max(ys)
 
 
 def on_end(quad: Quad, line: float) -> bool:
-    """Whether a piece stands on end on a page whose lines are so high; a digit is merely slim."""
+    """Whether a piece stands on end: it is higher than two usual lines, unlike a slim digit."""
     return height(quad) > SLIM * width(quad) and height(quad) > 2 * line
 
 
 def from_top(quad: Quad) -> Quad:
-    """A piece that stands on end, to be read downward."""
+    """A piece that stands on end, with its corners in the order for reading downward."""
     return quad[1], quad[2], quad[3], quad[0]
 
 
 def from_end(quad: Quad) -> Quad:
-    """The same piece, to be read from its other end."""
+    """The same piece, with its corners in the order for reading from its other end."""
     return quad[2], quad[3], quad[0], quad[1]
 
 
 def turned_over(quad: Quad, page_width: float, page_height: float) -> Quad:
-    """Where a piece lies once its page is turned upside down; it begins at its new left."""
+    """The piece's place after its page is turned upside down; it begins on its new left."""
     a, b, c, d = ((page_width - x, page_height - y) for x, y in from_end(quad))
     return a, b, c, d
 
@@ -124,7 +124,7 @@ def between(quad: Quad, start: float, end: float) -> Quad:
 
 
 def trimmed(quad: Quad, top: float, bottom: float) -> Quad:
-    """What is left of a piece between two fractions of its height."""
+    """The part of a piece between two fractions of its height."""
     return (
         _along(quad[0], quad[3], top),
         _along(quad[1], quad[2], top),
@@ -138,19 +138,19 @@ def _along(a: Point, b: Point, part: float) -> Point:
 
 
 def slope(quad: Quad) -> float:
-    """By how much the text slopes downward, in radians."""
+    """How much the text slopes downward, in radians."""
     return math.atan2(quad[1][1] - quad[0][1], quad[1][0] - quad[0][0])
 
 
 def skew(quads: Iterable[Quad]) -> float:
-    """The slope of a page: the middle one of its lines; long ones count far more than short."""
+    """The slope of a page in radians: the median of its lines, weighted by their length squared."""
     return weighted_median(
         (slope(quad), width(quad) ** 2) for quad in quads if width(quad) > 2 * height(quad)
     )
 
 
 def weighted_median(found: Iterable[tuple[float, float]]) -> float:
-    """The middle one of some figures, each with how much it counts; 0 of none."""
+    """The median of pairs of a number and its weight; 0 if there are none."""
     ordered = sorted(found)
     half = sum(weight for _, weight in ordered) / 2
     for figure, weight in ordered:
@@ -161,7 +161,7 @@ def weighted_median(found: Iterable[tuple[float, float]]) -> float:
 
 
 def straight(quad: Quad, angle: float) -> Box:
-    """A piece's box, pixels, once the page is turned back by its slope about its corner."""
+    """A piece's box in pixels, after the page is turned about its corner to remove its slope."""
     x, y = (sum(point[axis] for point in quad) / 4 for axis in (0, 1))
     cos, sin = math.cos(angle), math.sin(angle)
     x, y = x * cos + y * sin, y * cos - x * sin
@@ -172,7 +172,7 @@ def straight(quad: Quad, angle: float) -> Box:
 
 
 def around(quad: Sequence[Point], page_width: float, page_height: float) -> Box:
-    """The upright box around points, in fractions of the page, kept on it."""
+    """The upright box around points, in fractions of the page and clamped to it."""
     xs = [min(max(x / page_width, 0.0), 1.0) for x, _ in quad]
     ys = [min(max(y / page_height, 0.0), 1.0) for _, y in quad]
     return Box(min(xs), min(ys), max(xs), max(ys))

@@ -1,8 +1,8 @@
 """Reads a page with RapidOCR: finds the text, turns the page upright, recognises the pieces.
 
-Runs in a child process.  RapidOCR's own pipeline is taken apart for three reasons: the detector
-sees the page reduced while the recogniser gets all its pixels; long lines are recognised in parts;
-and which way is up is decided for the page as a whole, not by each line for itself.
+Runs in a child process.  RapidOCR's own pipeline is split up for three reasons: the detector gets
+the page scaled down while the recogniser gets all its pixels; long lines are recognised in parts;
+and the orientation is decided for the page as a whole, not for each line by itself.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from ocrd.layout.pieces import Piece, is_wide
 from ocrd.layout.ruled import Rule
 from ocrd.page import Box, PageImage
 
-DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of 6 points is found
-SMALL_TEXT = 17.5  # pixels, as the detector saw it: where most lines are lower, it looks again
-CLOSER = 1.5  # by so much; then type of 4 points is found
-SURE = 0.5  # what is recognised with less confidence is noise
-DOUBT = 0.3  # share of votes against; the classifier alone errs on a page of few words
-LEGIBLE = 0.8  # mean confidence without which no page is turned over
-BETTER = 1.1  # times as well read
-STILL_READ = 0.85  # times as well as before
+DETECT_SIDE = 1280  # pixels: longest side for the detector at first; it finds type of 6 points
+SMALL_TEXT = 17.5  # pixels in the detector's scale: if most lines are lower, it looks again
+CLOSER = 1.5  # times larger the second time; then it finds type of 4 points
+SURE = 0.5  # a piece recognised with less confidence is noise
+DOUBT = 0.3  # share of votes against; the classifier alone errs on pages with few words
+LEGIBLE = 0.8  # mean confidence: no page is turned over with less
+BETTER = 1.1  # times the confidence, for a page to be turned over
+STILL_READ = 0.85  # times the confidence that vertical writing still has when turned to the right
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A line that was seen and not read: its place on the page as it came, and a guess."""
+    """A line that was found but not read: its place on the original page, and a guess."""
 
     box: Box
     text: str
@@ -60,17 +60,17 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read on a page.
+    """The result of reading a page.
 
     Attributes:
-        pieces: Of text, in no particular order.
+        pieces: The pieces of text, in no particular order.
         rules: Straight rules, in pixels of the page as it is read, like the boxes of pieces.
-        pose: How the page lay to be read.
+        pose: The orientation of the page while it was read.
         turned: Degrees clockwise by which its print had to be turned.
         unread: The share of print, by length, that could not be read.
-        lost: Lines that were seen and not read.
-        confidence: Of an average character.
-        least_sure: What it is on a page in a script that the recogniser knows.
+        lost: Lines that were found but not read.
+        confidence: The confidence, on average over characters.
+        least_sure: The least confidence on a page in a script that the recogniser knows.
         ink: Whether there is more on the page than specks.
     """
 
@@ -93,7 +93,7 @@ class PageReader:
         self._recogniser = recogniser
 
     def read(self, image: PageImage) -> Reading:
-        """Find and recognise the text of a page, whichever way it lies."""
+        """Find and recognise the text of a page, whatever its orientation."""
         rgb = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
         page, turned = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), 0
         if self._recogniser.mirrored:
@@ -139,7 +139,7 @@ class PageReader:
         )
 
     def _all(self, page: Pixels, print_: list[Glyph]) -> list[Quad]:
-        """Where the text is.  Amid much white the detector is blind: it looks again at the ink."""
+        """The quads of all text; it is sought again in ink amid white, where the detector fails."""
         found = self._detected(page)
         missed = islands(print_, found, fewest=FEWEST if found else 1)
         for left, top, right, bottom in around_islands(missed, page.shape[:2]):
@@ -150,7 +150,7 @@ class PageReader:
         return found
 
     def _detected(self, page: Pixels) -> list[Quad]:
-        """Where the text is; looked at closer if it was small for the detector."""
+        """The quads that the detector finds, at a larger scale if the text was small for it."""
         found = self._found(page, DETECT_SIDE)
         scale = min(1.0, DETECT_SIDE / max(max(band.shape[:2]) for _, _, band in bands(page)))
         if found and scale < 1 and median(map(quads.thickness, found)) * scale < SMALL_TEXT:
@@ -169,9 +169,10 @@ class PageReader:
         return found
 
     def _upside_down(self, page: Pixels, found: list[Quad]) -> bool:
-        """Ask the longest pieces; in doubt see which way they are recognised better.
+        """Whether the page is upside down: by its longest pieces, as they are and turned over.
 
-        What the recogniser cannot read either way stays as it is.
+        If RapidOCR's classifier knows the script and is sure that the page is upright, that is
+        enough.  A page that cannot be read either way stays as it is.
         """
         by, length = self._recogniser, self._recogniser.head
         longest = sorted(found, key=quads.width)[-by.voters :]
@@ -191,8 +192,8 @@ class PageReader:
     def _vertical(self, lines: Sequence[Recognised]) -> bool:
         """Whether the lines of a page that was turned to the left are columns of vertical writing.
 
-        The recogniser reads characters that stand or have fallen to the left.  Those of a page
-        that lay on its side now stand, and once more turned to the right they are no longer read.
+        The recogniser reads characters that are upright or turned to the left.  If the page was
+        on its side, its characters are upright now, and cannot be read if turned to the right.
         """
         wide = [it for it in lines if 2 * sum(map(is_wide, it.read.text)) > len(it.read.text)]
         if 2 * len(wide) <= len(lines):
@@ -207,7 +208,7 @@ class PageReader:
         return bool(sum(as_it_came) > STILL_READ * sum(now))
 
     def _lines(self, page: Pixels, found: Sequence[Quad]) -> list[Recognised]:
-        """Recognise all pieces; those that stand on end from both ends, to keep the better."""
+        """Recognise all pieces; those on end are read from both ends, and the better is kept."""
         if not found:
             return []
         line = median(map(quads.height, found))
@@ -219,7 +220,7 @@ class PageReader:
         return [*self._recognised(page, level), *better]
 
     def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
-        """Cut out, part, recognise in one go, and put together again."""
+        """Cut out all quads and recognise them in one call."""
         margin = self._recogniser.margin
         places = [quads.taller(quad, margin) for quad in found]
         crops = [cut(page, quad) for quad in places]
@@ -228,7 +229,7 @@ class PageReader:
 
 
 def _share(lines: Sequence[Recognised], missed: Sequence[Glyph]) -> float:
-    """How much of the print, measured in heights of its lines, is not read."""
+    """The share of print that was not read; lengths are measured in heights of each line."""
     read = sum(line.crop.width / line.crop.height for line in lines)
     unread = sum((right - left) / max(bottom - top, 1) for left, top, right, bottom in missed)
     return unread / (read + unread) if unread else 0.0
@@ -241,17 +242,17 @@ def _confidence(lines: Sequence[Recognised]) -> float:
 
 @functools.cache
 def load(threads: int) -> Any:
-    """RapidOCR with its models, whose types are unions; so many threads for one inference.
+    """RapidOCR with its models (`Any`: its types are unions), with `threads` for an inference.
 
     Raises:
-        EngineSetupError: The wheel of RapidOCR lacks a model.
+        EngineSetupError: The package of RapidOCR lacks a model.
     """
     logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
     return rapidocr.RapidOCR(params=_parameters(threads))
 
 
 def _parameters(threads: int) -> dict[str, Any]:
-    """RapidOCR's settings; with the models' paths given it never looks on the network."""
+    """RapidOCR's settings; since they have the models' paths, it never uses the network."""
     models = engine.models(Path(rapidocr.__file__))
     any_size = 1_000_000  # pages are scaled here
     return {
@@ -265,8 +266,8 @@ def _parameters(threads: int) -> dict[str, Any]:
         "Det.model_path": _model(models, "det"),
         "Cls.model_path": _model(models, "cls"),
         "Rec.model_path": _model(models, "rec"),
-        "Rec.rec_batch_num": 2,  # six, the default, take more memory and no less time
-        "Rec.rec_img_shape": [3, 48, 160],  # 320, the default, makes cells of tables mostly padding
+        "Rec.rec_batch_num": 2,  # the default of 6 takes more memory and no less time
+        "Rec.rec_img_shape": [3, 48, 160],  # the default of 320 makes table cells mostly padding
     }
 
 

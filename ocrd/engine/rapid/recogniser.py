@@ -1,4 +1,4 @@
-"""What recognises the lines of a page once they are found: RapidOCR's own model, or another."""
+"""The interface of recognisers, which read the lines found on a page, and RapidOCR's own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ class Recogniser(Protocol):
     """Reads lines that were cut out.
 
     Attributes:
-        margin: Heights to add above and below what was found, before it is cut out.
-        mirrored: Whether its lines begin on the right: it takes pages as seen in a mirror.
-        classified: Whether RapidOCR's classifier knows its scripts, and tells which way is up.
-        voters: How many lines it is asked which way is up.
-        head: How much of each it is shown then, in heights.
-        least_sure: Its confidence in the average character of a page that it can read.
+        margin: How much to add above and below a line before it is cut out, in heights.
+        mirrored: Whether its lines begin on the right: it gets pages as seen in a mirror.
+        classified: Whether RapidOCR's classifier knows its scripts, and so helps to see which way
+            is up.
+        voters: How many lines are used to decide which way is up.
+        head: How much of the beginning of each is used for that, in heights.
+        least_sure: The least confidence, on average over characters, for a page that it can read.
     """
 
     margin: float
@@ -29,10 +30,10 @@ class Recogniser(Protocol):
     least_sure: float
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
-        """What each of them says."""
+        """The text of each line."""
 
     def scores(self, pixels: Iterable[Pixels]) -> Sequence[float]:
-        """How well pieces of lines can be read, 0 to 1."""
+        """The confidence with which each piece of a line can be read, 0 to 1."""
 
 
 class RapidRecogniser:
@@ -49,7 +50,7 @@ class RapidRecogniser:
         self._ocr = ocr
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
-        """Long lines are parted, recognised in one go, and put together again."""
+        """The text of each line; the parts of all lines are recognised in one call, then joined."""
         said = self._ocr.recognize_txt(
             [crop.pixels[:, a:b] for crop in crops for a, b in crop.parts()]
         )
@@ -60,11 +61,11 @@ class RapidRecogniser:
         ]
 
     def scores(self, pixels: Iterable[Pixels]) -> Sequence[float]:
-        """As the model gives them."""
+        """The model's confidence in each piece, 0 to 1."""
         return [float(score) for score in self._ocr.recognize_txt(list(pixels)).scores]
 
 
 def _understood(text: str, score: float, seen: Any) -> tuple[str, float, list[float]]:
-    """Text, confidence, and where in the part each character but the spaces was seen (0 to 1)."""
+    """Text, confidence, and the place of each character except spaces in the part, 0 to 1."""
     columns = (column for word in seen.word_cols for column in word)
     return text, float(score), [(column + 0.5) / seen.line_txt_len for column in columns]

@@ -1,7 +1,7 @@
-"""What is printed over each other and read together: a form's labels and their answers.  Pure.
+"""Finds stacks: rows that are read together, such as a form's labels and their answers.  Pure.
 
-A label and its answer share a frame, or stand nearer to each other than to what is above and
-below them.
+A label and the answer above or below it share a frame, or are nearer to each other than to the
+rows around them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ocrd.layout.ruled import Rule
 
 NEARER = 0.8  # of the distance to the rows around them
 ALIGNED = 1.0  # heights between their left ends, or their middles
-SMALLER = 1.12  # times larger is what stands with a label
-MOST_LINES = 4  # of what a frame holds with its label
-LEAST_ALONE = 3  # stacks below each other with none beside them
-LONGEST = 150  # characters of it: more is text in a frame
+SMALLER = 1.12  # an answer is higher than so many times its label's height
+MOST_LINES = 4  # of a stack in a frame, with its label
+LEAST_ALONE = 3  # stacks in a column, if none has another beside it
+LONGEST = 150  # characters of a stack in a frame: more is framed text
 
 Stack = tuple[Row, ...]
 
 
 def framed(pieces: Iterable[Piece], rules: Sequence[Rule]) -> list[Stack]:
-    """What stands together in a frame, and is few lines: two, or more below a smaller label."""
+    """The stacks in frames: two lines, or a few if the last is in larger type than the first."""
     frames: dict[tuple[Rule, ...], list[Piece]] = defaultdict(list)
     for piece in pieces:
         if frame := _frame(piece, rules):
@@ -62,7 +62,7 @@ def _is_stack(lines: Stack) -> bool:
 
 
 def stacks(column: Sequence[Row]) -> Iterator[tuple[list[Stack], Sequence[Row]]]:
-    """A column in parts: stacks side by side, or rows that make none."""
+    """A column in parts: each is a list of stacks side by side, or rows without stacks."""
     near = [number for number in range(len(column) - 1) if _near(column, number)]
     alone = [n for n in near if len(column[n]) == len(column[n + 1]) == 1]
     beside = [n for n in near if n not in alone]
@@ -81,7 +81,7 @@ def stacks(column: Sequence[Row]) -> Iterator[tuple[list[Stack], Sequence[Row]]]
 
 
 def _near(column: Sequence[Row], number: int) -> bool:
-    """Whether a row and the next are aligned and near, and the rows around them are farther."""
+    """Whether a row and the next are aligned, and nearer to each other than to their neighbours."""
     above, below = column[number : number + 2]
     own = _distance(above, below)
     before = _distance(column[number - 1], above) if number else math.inf
@@ -99,7 +99,7 @@ def _distance(above: Row, below: Row) -> float:
 
 
 def _labelled(above: Row, below: Row) -> bool:
-    """Whether one row is set in smaller type than the other."""
+    """Whether one of the two rows is in smaller type than the other."""
     heights = sorted((_height(above), _height(below)))
     return heights[1] > SMALLER * heights[0]
 
@@ -109,7 +109,7 @@ def _height(row: Row) -> float:
 
 
 def _pairs(above: Row, below: Row) -> dict[Piece, Piece]:
-    """Pieces that stand over each other, by the one in the row with more of them."""
+    """Pieces above each other: piece of the row with more pieces -> piece of the other."""
     few, many = sorted((above, below), key=len)
     found: dict[Piece, Piece] = {}
     for piece in few:
@@ -126,7 +126,7 @@ def _aligned(one: Piece, other: Piece) -> bool:
 
 
 def _stacked(above: Row, below: Row) -> list[Stack]:
-    """Two rows as what stands over each other, from left to right."""
+    """Two rows as stacks, from left to right."""
     pairs = _pairs(above, below)
     found: list[Stack] = []
     for piece in sorted((above, below), key=len)[1]:

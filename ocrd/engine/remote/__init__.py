@@ -1,4 +1,4 @@
-"""Pages go over HTTP to vLLM servers, or to others with OpenAI's interface and a vision model.
+"""Sends pages over HTTP to vLLM, or to other servers with OpenAI's interface and a vision model.
 
-`settings` needs no HTTP client; `engine` does.
+`settings` works without an HTTP client installed; `engine` does not.
 """

@@ -1,4 +1,4 @@
-"""One server over HTTP: what it is able to do, and a page's way there and back."""
+"""Talks to one server over HTTP: asks what it can do, and has it read pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from ocrd.modes import Resolution
 from ocrd.page import PageResult
 from ocrd.tone import pillow
 
-ASK_S = 120.0  # for anything but a page
+ASK_S = 120.0  # time limit of the handshake
 MANY_PROMPTS = 1000
 TRIALS = 2
 DEADLY = (
@@ -53,10 +53,10 @@ DEADLY = (
 
 
 class ServerClient:
-    """Talks to one server.
+    """A client of one server.
 
     Attributes:
-        can: What the last handshake found.
+        can: The server's abilities, as the last handshake found them.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ServerClient:
         self._profile = profile
         self._threads = threads
         self._prompts: dict[str, int | None] = {}
-        self._died: list[Abilities] = []  # of a trial page, with these
+        self._died: list[Abilities] = []  # the server's abilities when it died of a trial page
         self._asked = 0
         self._http = Connection(address)
 
@@ -77,10 +77,10 @@ class ServerClient:
         await self._http.close()
 
     async def well(self) -> str | None:
-        """None if it answers; else what it does instead, in words.
+        """None if the server is well; otherwise what is wrong, to be read after its name.
 
-        Not every kind of server has `/health`.  A router says there that one of its servers is
-        ill, and names it, though the others serve; vLLM itself says 503 and nothing else.
+        Not every kind of server has `/health`.  A router reports an error there, with text, if
+        only one of its servers is ill, so `/v1/models` decides; vLLM itself answers a bare 503.
         """
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -94,12 +94,12 @@ class ServerClient:
         return None if status < 500 else f"is not well ({status}: {message(body)})"
 
     async def connect(self) -> None:
-        """The handshake: what it serves, what it can do, and one page to try.
+        """The handshake: ask what the server serves and can do, then try one page.
 
-        Nothing is asked that could end a server, whatever it lacks.
+        The questions are such that they cannot kill any server, whatever it lacks.
 
         Raises:
-            ServerError: It cannot serve, or not now.
+            ServerError: The server cannot serve, or not now.
             EngineSetupError: The key cannot be read.
         """
         self._http.key = api_key(self._settings)
@@ -114,28 +114,30 @@ class ServerClient:
         await self._trial()
 
     async def read(self, request: PageRequest) -> PageResult:
-        """Read a page, within its time.
+        """Read a page within its time limit.
 
         Raises:
-            ServerError: The server did not do its part.
-            PageError, PageFaultError: This page.
+            ServerError: The server failed to answer, or its answer is useless.
+            PageError, PageFaultError: This page cannot be read, or not now.
         """
         limit_s = self._settings.page_timeout_s
         async with page_time(limit_s, f"The server {self._address.text}"):
             return await self._read(request)
 
     def sees(self, resolution: Resolution) -> bool:
-        """Whether pages that ask for a resolution are seen so here."""
+        """Whether the server shows the model pages at this resolution."""
         own = self._profile.processor_kwargs(resolution)
         return self.can.views or not own or resolution.name == "gundam"
 
     async def _trial(self) -> None:
-        """One letter page at the costliest resolution: it arrives, has room, and is answered.
+        """Check that a letter page at the costliest resolution arrives, has room and is answered.
 
-        A server that died of one twice is not tried again before it can do something else.
+        A server that died of trial pages `TRIALS` times is not tried again until its abilities
+        change.
 
         Raises:
-            MisfitError: It does not, or there is none.
+            MisfitError: The page was not read, or the server is not tried again.
+            ServerError: The server is busy or down.
         """
         if self._died.count(self.can) >= TRIALS:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
@@ -180,7 +182,7 @@ class ServerClient:
         )
 
     def _notes(self, request: PageRequest, resolution: Resolution) -> tuple[str, ...]:
-        """What of the request this server could not do."""
+        """Notes on the parts of a request that this server could not fulfil."""
         notes = []
         if self._profile.processor_kwargs(resolution) and not self.can.views:
             notes += [lack for lack in self.can.lacks if lack in (PLAINLY, AS_STARTED)]
@@ -191,7 +193,7 @@ class ServerClient:
         return tuple(notes)
 
     def _body(self, request: PageRequest, resolution: Resolution, size: tuple[int, int]) -> bytes:
-        """A request's body; in a thread: a page takes milliseconds, and over a network tenths."""
+        """A request's body.  Runs in a thread: takes milliseconds, tenths of 1 s if compressed."""
         picture, kind = encoded(pillow(request.image), size, near=self._address.near)
         words = self._profile.prompt(request.mode, request.target)
         fields = self._fields(request)
@@ -201,7 +203,7 @@ class ServerClient:
         return chat(self.can.model, words, picture, kind, **fields)
 
     def _fields(self, request: PageRequest) -> dict[str, Any]:
-        """How the answer is to be made: for vLLM all of it, for others what OpenAI's have."""
+        """The fields for sampling: all of them for vLLM, OpenAI's for other servers."""
         settings, profile = self._settings, self._profile
         room_left = self.can.context or settings.max_model_len
         chosen = sampling(request, profile, settings, room=room_left)
@@ -220,7 +222,7 @@ class ServerClient:
         return {name: value for name, value in chosen.items() if value is not None}
 
     async def _text_tokens(self, request: PageRequest) -> int | None:
-        """Tokens of the prompt but for its image; None where the server does not tell."""
+        """Tokens of the prompt without its image; None if the server does not say."""
         profile = self._profile
         words = profile.words(request.mode, request.target).replace(profile.image_token, "", 1)
         if words not in self._prompts:
@@ -236,7 +238,7 @@ class ServerClient:
         return self._prompts[words]
 
     async def _said_alone(self, request: PageRequest) -> int | None:
-        """What the server counts for the prompt without its image."""
+        """Tokens that the server counts when it is sent the prompt without the image."""
         words = self._profile.prompt(request.mode, request.target)
         status, body = await self._http.ask(self.can.model, words or "?")
         try:
@@ -245,7 +247,7 @@ class ServerClient:
             return None
 
     def _check_image(self, got: int, text: int | None, image: int | None) -> None:
-        """See that the image was in the prompt, whole: one that is lost leaves no other trace."""
+        """Check by token counts that the prompt had its whole image: only they show a lost one."""
         if text is None:
             return
         if (image is not None and got != text + image) or got <= text:

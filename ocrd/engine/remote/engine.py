@@ -1,4 +1,4 @@
-"""Many servers as one engine: pages to the least busy, and no page lost with a server."""
+"""Many servers as one engine: pages go to the least busy, and survive a server's death."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageResult
 
-UNUSABLE = 2  # answers of no use, then it is the page's own fault
-ROUNDS = 8  # gateways that lost a server with the page, though servers were up before and after
+UNUSABLE = 2  # useless answers to a page before the page itself is at fault
+ROUNDS = 8  # likewise, gateways that lost a server with the page
 
 
 class ServerEngine:
@@ -48,7 +48,7 @@ class ServerEngine:
         self._events = events or Events()
         self._servers: list[Server] = []
         self._threads: ThreadPoolExecutor | None = None
-        self._last_words: tuple[str, ...] = ()  # of servers that did not serve at the start
+        self._last_words: tuple[str, ...] = ()  # each server's state after a failed start
         self._state = EngineState.STOPPED
         self._changed = asyncio.Event()
         self._killers = KnownKillers()
@@ -57,15 +57,15 @@ class ServerEngine:
 
     @property
     def capacity(self) -> int:
-        """Pages at once on all servers."""
+        """Concurrent pages on all servers."""
         return self._settings.max_pages_in_flight * len(self._settings.servers)
 
     def named(self, language: str) -> tuple[str, str]:
-        """The same for all languages."""
+        """The same kind and model for all languages."""
         return self.kind, self.model
 
     def report(self) -> EngineReport:
-        """State of the whole, and each server in its own words."""
+        """The state of the whole, and of each server."""
         serving = sum(one.state is EngineState.READY for one in self._servers)
         said = []
         if self._servers and serving < len(self._servers):
@@ -81,20 +81,25 @@ class ServerEngine:
         )
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None, but for modes that the model's family lacks."""
+        """None unless the model's family lacks the mode."""
         return self.profile.unsupported(mode)
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        """None, but for what the model cannot see.
+        """None unless the model does not support the resolution or the settings leave no room.
 
-        What a server lacks is made up for by another, or said in the page's notes.
+        If a server lacks it, another reads the page, or the page's notes say so.
         """
         return unsupported_resolution(self._settings, self.profile, resolution)
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Connect to every server; those that are down or do not fit are asked again for ever."""
+        """Connect to every server; if one serves, the others are asked again and again.
+
+        Raises:
+            EngineSetupError: No server fits.
+            EngineDownError: No server serves now.
+        """
         self._state = EngineState.LOADING
-        # Encoding is what these do, and it lets go of Python's lock.
+        # These threads encode pages, which releases Python's lock.
         self._threads = ThreadPoolExecutor(
             self._settings.renderers, thread_name_prefix="ocrd-encode"
         )
@@ -125,7 +130,7 @@ class ServerEngine:
         return replace(answer, seconds=time.monotonic() - started)
 
     async def stop(self) -> None:
-        """Leave every server; pages in flight fail with `EngineDownError`."""
+        """Disconnect from every server; pages in flight fail with `EngineDownError`."""
         self._state, self._last_words = EngineState.STOPPED, ()
         servers, self._servers = self._servers, []
         await asyncio.gather(*(one.stop() for one in servers))
@@ -173,12 +178,12 @@ class ServerEngine:
                 raise self._down()
             server = self._chosen(request, serving) if serving else None
             if server is not None:
-                server.in_flight[request.id] = request  # before anybody else looks
+                server.in_flight[request.id] = request  # before another page sees this room
                 return server
             await self._changed.wait()
 
     def _chosen(self, request: PageRequest, serving: list[Server]) -> Server | None:
-        """The least busy; suspects go to a server that then reads nothing else."""
+        """The least busy server with room; suspects go to one that then reads nothing else."""
         if not self._search:
             self._on_trial = None
         if request.id in self._search:
@@ -195,7 +200,7 @@ class ServerEngine:
         return min(free, key=lambda one: len(one.in_flight), default=None)
 
     def _announce(self) -> None:
-        """Let every page that waits look again."""
+        """Wake every waiting page, so that it checks again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -231,7 +236,7 @@ class ServerEngine:
 
 
 async def survey(settings: VllmSettings) -> list[Server]:
-    """Each server, asked once what it can do and left again: for `ocrd doctor`."""
+    """Each server after one handshake, disconnected again: for `ocrd doctor`."""
     engine = ServerEngine(settings)
     with ThreadPoolExecutor(settings.renderers) as threads:
         servers = [engine._server(one, threads) for one in settings.servers]

@@ -1,4 +1,4 @@
-"""What a server can do, asked before its first page.  Nothing asked here can end one."""
+"""Asks a server what it can do, before its first page.  No question here can kill it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class Abilities:
     """What a server can do, by its own answers.
 
     Attributes:
-        vllm: Whether it is vLLM, and takes what only vLLM takes.
+        model: The model's name on the server.
+        vllm: Whether it is vLLM, and accepts fields that only vLLM knows.
         views: Whether each page can have its own resolution.
         guard: Whether this package's n-gram guard runs there.
-        context: Tokens of a page, prompt and answer together; None if it does not tell.
+        context: Most tokens of a page, prompt and answer together; None if it does not say.
         never_banned: Ids of the tokens that the guard lets repeat.
-        lacks: What cannot be had from it, in sentences without their full stop.
+        lacks: What the server lacks, in phrases without a full stop.
     """
 
     model: str
@@ -41,7 +42,7 @@ class Abilities:
 
 
 async def _served(http: Connection, wanted: str) -> dict[str, Any]:
-    """The entry of our model among those that are served."""
+    """The entry of the wanted model among those that are served."""
     status, body = await http.request("/v1/models")
     if status != 200:
         raise trouble(status, body)
@@ -59,10 +60,10 @@ async def _served(http: Connection, wanted: str) -> dict[str, Any]:
 
 
 async def abilities(http: Connection, wanted: str, profile: ModelProfile) -> Abilities:
-    """Those of the server for the model of that name.
+    """The server's abilities with the wanted model.
 
     Raises:
-        ServerError: It cannot serve, or not now.
+        ServerError: The server cannot serve it, or not now.
     """
     entry = await _served(http, wanted)
     model = str(entry["id"])
@@ -91,9 +92,9 @@ async def abilities(http: Connection, wanted: str, profile: ModelProfile) -> Abi
 
 
 async def _views(http: Connection, model: str, profile: ModelProfile) -> tuple[bool, list[str]]:
-    """Whether pages can have their own resolution, and if not why.
+    """Whether pages can have their own resolution, and if not, why not.
 
-    A side that is no number is refused by every server, and by each for a reason of its own.
+    The question has a side that is not a number: how a server answers it shows what it can do.
     """
     if not profile.processor_kwargs(RESOLUTIONS["gundam"]):
         return False, []
@@ -109,10 +110,10 @@ async def _views(http: Connection, model: str, profile: ModelProfile) -> tuple[b
 
 
 async def _special_tokens(http: Connection, model: str, profile: ModelProfile) -> dict[str, int]:
-    """Ids of the model's special tokens; none where the server does not tell.
+    """Ids of the model's special tokens; empty if the server does not say.
 
     Raises:
-        MisfitError: One is no token there: the tokenizer is another model's.
+        MisfitError: One is not a single token there: the tokenizer is another model's.
     """
     ids = {}
     for token in dict.fromkeys((*profile.tokens, *profile.never_banned)):
@@ -127,7 +128,7 @@ async def _special_tokens(http: Connection, model: str, profile: ModelProfile) -
 
 
 def _same_end(wanted: str, found: str) -> bool:
-    """`deepseek-ai/DeepSeek-OCR`, `/models/deepseek-ocr` and `DeepSeek_OCR` are one model."""
+    """Whether names mean one model, as `deepseek-ai/DeepSeek-OCR` and `/models/deepseek_ocr` do."""
     one, other = (
         NAMELESS.sub("", name.rstrip("/").rsplit("/", 1)[-1].lower()) for name in (wanted, found)
     )

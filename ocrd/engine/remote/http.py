@@ -1,4 +1,4 @@
-"""Requests to one server: what goes over the wire, and what an answer, or none, means."""
+"""Requests to one server: what is sent, and what an answer, or its absence, means."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ocrd.errors import OcrdError, PageError
 
 CHAT = "/v1/chat/completions"
 CONNECT_S = 10.0
-LARGEST_ANSWER = 64 << 20
+LARGEST_ANSWER = 64 << 20  # bytes
 LARGEST_WEBP = 16383  # pixels of a side
-HERE = "ocrd:image"  # where the picture goes in the body that is written around it
-SOON_S = 1.0  # until a server that is full or not up yet is asked again
+HERE = "ocrd:image"  # placeholder for the picture in the JSON of the body
+SOON_S = 1.0  # the usual wait before a busy server gets pages again
 LONGEST_WAIT_S = 60.0
 DEAD = re.compile(r"EngineCore encountered an issue|EngineDeadError")
 NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
-# vllm-router answers 500 in these words, as plain text, where it cannot reach a server behind it.
+# vllm-router answers 500 with this plain text if it cannot reach a server behind it.
 UNREACHED = re.compile(r"\A(?:Request failed: |Failed to (?:get|read) response body)")
 UNTRUSTED = "Per-request mm_processor_kwargs are disabled"
 SAID = 300  # characters of an answer that are shown
@@ -46,13 +46,13 @@ REMEDY = {
 
 @dataclass(eq=False)
 class ServerError(Exception):
-    """A server did not do its part; the page goes elsewhere and loses nothing.
+    """A server failed to read a page; the page goes to another server, and nothing is lost.
 
     Attributes:
-        why: What it did, to be read after the server's name.
+        why: What the server did, to be read after its name.
         hint: What to do about it.
-        wait_s: How long it wants to be left alone.
-        certain: Whether it said itself that its engine is dead.
+        wait_s: How long to send it no pages, in seconds.
+        certain: Whether the server itself said that its engine is dead.
     """
 
     why: str
@@ -66,41 +66,41 @@ class ServerError(Exception):
 
 
 class BusyError(ServerError):
-    """It takes no pages for a while."""
+    """The server takes no pages for a while."""
 
 
 class DownError(ServerError):
-    """It cannot be reached, or says so itself: it has to be looked at anew."""
+    """The server cannot be reached or is not ready: it needs a new handshake."""
 
 
 class GatewayError(DownError):
-    """What stands before it lost it with the page, which may be why."""
+    """A gateway lost the server behind it with the page, which may be the cause."""
 
 
 class MisfitError(ServerError):
-    """It cannot serve as configured: wrong key, other model, lost images."""
+    """The server cannot serve as configured: wrong key, wrong model, lost images."""
 
 
 class DiedError(ServerError):
-    """Its engine died, or the connection was cut with the page in it: the page may be why."""
+    """The server's engine died, or the connection was cut: the page may be the cause."""
 
 
 class UnusableError(ServerError):
-    """It lives, and yet no use can be made of what it said to this page."""
+    """The server is alive, but its answer to this page is useless."""
 
 
 class Connection:
-    """To one server.
+    """A connection to one server.
 
     Attributes:
-        key: What it takes for a key.
+        key: The server's API key; empty for none.
     """
 
     def __init__(self, address: Address) -> None:
         self.key = ""
         self._address = address
-        # A connection for each page: one that is kept may be closed by the server just as a page
-        # is sent, and that looks like a death.
+        # A new connection for each page: the server may close a kept one just as a page is sent,
+        # and that looks as if it died.
         connector: aiohttp.BaseConnector = (
             aiohttp.TCPConnector(limit=0, force_close=True)
             if address.socket is None
@@ -114,11 +114,11 @@ class Connection:
         await self._session.close()
 
     async def ask(self, model: str, words: str, *picture: Any, **fields: Any) -> tuple[int, bytes]:
-        """Something small, to be answered in one token."""
+        """Ask a small question that is answered in one token; status and body of the answer."""
         return await self.request(CHAT, chat(model, words, *picture, max_tokens=1, **fields))
 
     async def tokenize(self, model: str, text: str, **fields: Any) -> list[int] | None:
-        """Token ids of a text; None from a server that does not tell."""
+        """Token ids of a text; None if the server does not say."""
         body = json.dumps({"model": model, "prompt": text, **fields}).encode()
         status, answer = await self.request("/tokenize", body)
         if status >= 500 or status in (401, 403):
@@ -129,10 +129,10 @@ class Connection:
             return None
 
     async def request(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """Status and body of an answer; a body is JSON, and posted.
+        """Status and body of the answer to a GET, or to a POST if there is a JSON `body`.
 
         Raises:
-            ServerError: There is none, or none for now.
+            ServerError: There is no answer, or the server is busy.
         """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if self.key:
@@ -163,9 +163,9 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def chat(model: str, words: str, picture: bytes = b"", kind: str = "", **fields: Any) -> bytes:
-    """The body of a question: one message, its picture before its words.
+    """The body of a question: one message, with the picture before the words.
 
-    The picture is no text that JSON would have to look through.
+    The picture is inserted after JSON encoding, which would otherwise scan all of it.
     """
     content: list[dict[str, Any]] = []
     if picture:
@@ -181,7 +181,7 @@ def chat(model: str, words: str, picture: bytes = b"", kind: str = "", **fields:
 
 
 def encoded(image: Image.Image, size: tuple[int, int], *, near: bool) -> tuple[bytes, str]:
-    """A page's pixels, none changed but for the size, and what they are written as."""
+    """A page, losslessly encoded at `size`, and the name of the image format."""
     if size != image.size:
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -196,12 +196,12 @@ def encoded(image: Image.Image, size: tuple[int, int], *, near: bool) -> tuple[b
 
 
 def tiny() -> bytes:
-    """A picture to ask with, as BMP."""
+    """A small white picture for questions, as BMP."""
     return encoded(Image.new("RGB", (32, 32), "white"), (32, 32), near=True)[0]
 
 
 def trouble(status: int, body: bytes, retry_after: str | None = None) -> ServerError | OcrdError:
-    """The error that an answer other than 200 stands for."""
+    """The error for an answer with a status other than 200."""
     said, text = message(body), body.decode(errors="replace")
     if status in BUSY:
         return BusyError(BUSY[status], wait_s=wait(retry_after))
@@ -226,7 +226,7 @@ def trouble(status: int, body: bytes, retry_after: str | None = None) -> ServerE
 
 
 def refused_page(status: int, said: str) -> PageError:
-    """A 400 or its like concerns this page alone."""
+    """The error for a 4xx status that concerns this page alone."""
     if NO_ROOM.search(said):
         return PageError(
             f"The server has no room for the page at this resolution: {said}",
@@ -246,7 +246,7 @@ def refused_page(status: int, said: str) -> PageError:
 
 
 def wait(retry_after: str | None) -> float:
-    """Seconds to leave a server alone, by its `Retry-After` header."""
+    """Seconds until a server gets pages again, by its `Retry-After` header."""
     try:
         asked = float(retry_after or SOON_S)
     except ValueError:  # a date
@@ -255,7 +255,7 @@ def wait(retry_after: str | None) -> float:
 
 
 def message(body: bytes) -> str:
-    """What an error's body says, in whichever of the usual forms, cut short."""
+    """The message in an error's body, in any of the usual formats, truncated."""
     try:
         said: Any = json.loads(body)
         for key in ("error", "message", "detail"):
@@ -270,7 +270,7 @@ def completion(body: bytes) -> tuple[str, str | None, int, int]:
     """Text, finish reason, prompt tokens and output tokens of an answer.
 
     Raises:
-        UnusableError: It is no answer.
+        UnusableError: The body is not a valid answer.
     """
     try:
         record = json.loads(body)

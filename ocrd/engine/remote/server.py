@@ -1,4 +1,4 @@
-"""Keeps the connection to one server, whatever becomes of it, and says how it is."""
+"""Keeps one server connected through its failures, and reports its state."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from ocrd.errors import EngineSetupError, PageFaultError
 from ocrd.events import Events
 from ocrd.page import PageResult
 
-LOOK_S = 5.0  # between two looks at a server that serves
-SILENCES = 3  # in a row, then it is taken for dead
+LOOK_S = 5.0  # between two health checks of a server that serves
+SILENCES = 3  # failed checks in a row before it counts as dead
 LONGEST_PAUSE_S = 30.0
 
 Accuse = Callable[[Mapping[str, PageRequest]], None]
 
 
 class Server:
-    """One server: connected to, watched, connected to again.
+    """Connects to one server, watches it, and reconnects when it fails.
 
     Args:
-        events: Is told when it comes and goes.
-        accuse: Is told of the pages that a server died with.
-        changed: Is called whenever a page that waits should look again.
+        events: Logs when the server comes and goes.
+        accuse: Called with the pages that the server died with.
+        changed: Called whenever waiting pages should check again.
 
     Attributes:
-        state: What it is doing.
-        detail: About that, for people.
-        in_flight: Pages there, by their ids.
-        slow: Pages that ran out of time since one came through.
-        hint: What to do about what is wrong with it.
+        state: What the server is doing.
+        detail: Explains the state to people.
+        in_flight: Pages on the server, by their ids.
+        slow: Pages that ran out of time since one was last read.
+        hint: What to do about what is wrong with the server.
     """
 
     def __init__(
@@ -66,26 +66,26 @@ class Server:
         self._events = events
         self._accuse = accuse
         self._changed = changed
-        self._barren = 0  # connections since a page came through
+        self._barren = 0  # attempts to connect since a page was last read
         self._rest_until = 0.0
-        self._trouble = asyncio.Event()  # no longer to be trusted
-        self._lost = asyncio.Event()  # dead, and every page in it
+        self._trouble = asyncio.Event()  # it needs a new handshake
+        self._lost = asyncio.Event()  # it is dead, and every page on it is lost
         self._looking = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def resting(self) -> bool:
-        """Whether it asked to be left alone for now."""
+        """Whether it gets no pages for now because it was busy."""
         return asyncio.get_running_loop().time() < self._rest_until
 
     @property
     def takes_pages(self) -> bool:
-        """Whether there is room for one more."""
+        """Whether it can take one more page now."""
         ready = self.state is EngineState.READY and not self.resting
         return ready and len(self.in_flight) < self._capacity
 
     def told(self) -> str:
-        """Its address and how it is, for people."""
+        """Its address and state, for people."""
         said = [self.detail]
         if self.state is EngineState.READY:
             said[0] = f"{self.detail}, {len(self.in_flight)} pages there"
@@ -95,18 +95,18 @@ class Server:
         return f"{self.name}: {'; '.join(said)}"
 
     async def start(self, tell: Callable[[str], None]) -> None:
-        """Connect once; afterwards it is kept connected, whether that succeeded or not."""
+        """Connect once; whether or not that succeeds, a task then keeps it connected."""
         tell(f"asking {self.name} what it can do")
         await self.look()
         self._keeper = asyncio.create_task(self._keep())
 
     async def look(self) -> None:
-        """Connect, and see what it can do."""
+        """Connect for the first time, and ask what it can do."""
         self.state = EngineState.LOADING
         await self._connect()
 
     async def stop(self) -> None:
-        """Leave it; pages there are given up."""
+        """Disconnect; pages on the server are cancelled."""
         self.state, self.detail = EngineState.STOPPED, "not asked any more"
         self._lost.set()
         if self._keeper is not None:
@@ -115,11 +115,11 @@ class Server:
         await self.client.close()
 
     async def read(self, request: PageRequest) -> PageResult:
-        """Read one page there; it counts as in flight until this ends.
+        """Read one page on the server; it counts as in flight until this ends.
 
         Raises:
-            ServerError: The server did not do its part.
-            PageError, PageFaultError: This page.
+            ServerError: The server failed to answer, or its answer is useless.
+            PageError, PageFaultError: This page cannot be read, or not now.
         """
         self.in_flight[request.id] = request
         try:
@@ -136,7 +136,7 @@ class Server:
             self.in_flight.pop(request.id, None)
 
     async def _judged(self, error: ServerError) -> ServerError:
-        """What a page's trouble says of the server."""
+        """Update the server's state after an error; the error to raise for the page."""
         if self._lost.is_set():
             return error
         if isinstance(error, BusyError):
@@ -148,7 +148,7 @@ class Server:
         return error
 
     async def _dead_or_alive(self, error: DiedError) -> ServerError:
-        """A cut connection may be the page's own; a dead engine is everybody's."""
+        """Tell a cut connection, which concerns one page, from a dead engine, which loses all."""
         async with self._looking:
             if self._lost.is_set():
                 return error
@@ -170,7 +170,7 @@ class Server:
         self._changed()
 
     def _doubt(self, error: ServerError) -> None:
-        """No new pages until it has been looked at; those there may still come through."""
+        """Send no new pages until the next handshake; those in flight may still be read."""
         if self.state is EngineState.READY:
             fits = not isinstance(error, MisfitError)
             self.state = EngineState.RESTARTING if fits else EngineState.FAILED
@@ -179,7 +179,7 @@ class Server:
             self._trouble.set()
 
     def _lose(self, words: str) -> None:
-        """It is dead: every page there is without an answer, and one of them may be why."""
+        """Handle the server's death: its pages are lost, and one of them may be the cause."""
         self.state, self.detail = EngineState.RESTARTING, words
         pages = len(self.in_flight)
         self._events.error("engine.server-died", server=self.name, why=words, pages=pages)
@@ -199,7 +199,7 @@ class Server:
             await self._connect()
 
     async def _watch(self) -> None:
-        """Look at it now and then until it is no longer to be trusted."""
+        """Check the server's health every `LOOK_S` until it needs a new handshake."""
         silences = 0
         while True:
             try:

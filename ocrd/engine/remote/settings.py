@@ -1,4 +1,4 @@
-"""Which servers there are, how they are reached, and what they are to be started with."""
+"""The addresses of the servers, the key for them, and the command that starts one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS
 
 UNIX = "unix:"
-TRUST = "--trust-request-mm-kwargs"  # of vLLM 0.31 and later; before, requests are always trusted
-OURS_ONLY = ("model", "disable_log_stats")  # the first has its own place on the command line
+TRUST = "--trust-request-mm-kwargs"  # vLLM 0.31 and later; older ones always trust requests
+OURS_ONLY = ("model", "disable_log_stats")  # the model has its own place on the command line
 CONTAINER_PORT = 8000
 COMPOSE = """\
 services:
@@ -58,13 +58,13 @@ class Address:
     """Where a server listens.
 
     Args:
-        text: `http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`; names
-            the server everywhere.
+        text: `http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`; also
+            the server's name everywhere.
 
     Attributes:
-        base: What paths such as `/v1/models` are added to.
-        socket: Of a Unix socket, its path.
-        near: Whether pages stay on this machine: then they travel uncompressed.
+        base: The URL that paths such as `/v1/models` are appended to.
+        socket: The path of the Unix socket; None for HTTP over TCP.
+        near: Whether the server is on this machine: then pages are sent uncompressed.
     """
 
     def __init__(self, text: str) -> None:
@@ -77,10 +77,10 @@ class Address:
 
 
 def api_key(settings: VllmSettings) -> str:
-    """What the servers take for a key; empty where none is configured.
+    """The servers' API key; empty if no key file is configured.
 
     Raises:
-        EngineSetupError: It cannot be read.
+        EngineSetupError: The key file cannot be read, or has no valid key.
     """
     file = settings.api_key_file
     if file is None:
@@ -104,10 +104,10 @@ def api_key(settings: VllmSettings) -> str:
 
 
 def family(settings: VllmSettings) -> ModelProfile:
-    """The profile by which answers are read; plain Markdown for a model that nobody knows.
+    """The profile for the model's answers; plain Markdown for an unknown model.
 
     Raises:
-        EngineSetupError: `engine.profile` names none.
+        EngineSetupError: `engine.profile` is not the name of a profile.
     """
     if settings.profile:
         return profile_named(settings.profile)
@@ -115,13 +115,13 @@ def family(settings: VllmSettings) -> ModelProfile:
 
 
 def serve_command(settings: VllmSettings) -> list[str]:
-    """The command that starts a server which fits, one word each, key and address apart."""
+    """The words of the command that starts a suitable server, without key and address."""
     profile = family(settings)
-    elsewhere = Place("a server", gpu=False)  # whose CUDA graphs would fill this line with numbers
+    elsewhere = Place("a server", gpu=False)  # a GPU would add a long list of CUDA graph sizes
     arguments = engine_arguments(settings, profile, elsewhere)
     if profile.processor_kwargs(RESOLUTIONS["gundam"]):
         arguments["trust_request_mm_kwargs"] = True
-    # Of the machine that will serve, nothing is known here.
+    # The number of cores of the server's machine is unknown here.
     arguments["renderer_num_workers"] = settings.renderer_workers or MOST_RENDERERS
     arguments["served_model_name"] = settings.model
     words = ["vllm", "serve", settings.model]
@@ -132,14 +132,14 @@ def serve_command(settings: VllmSettings) -> list[str]:
 
 
 def shell_line(settings: VllmSettings) -> str:
-    """The same for a shell: with the key, and listening where the first server is said to be."""
+    """`serve_command` as a shell line, with the key and the address of the first server."""
     words = serve_command(settings)
     first = Address((*settings.servers, "http://localhost:8000")[0])
     if first.socket is not None:
         words += ["--uds", first.socket]
     else:
         parts = urlsplit(first.base)
-        words += ["--host", "127.0.0.1" if first.near else "0.0.0.0"]  # noqa: S104 - it is to serve others
+        words += ["--host", "127.0.0.1" if first.near else "0.0.0.0"]  # noqa: S104 - serves other hosts
         words += ["--port", str(parts.port or CONTAINER_PORT)]
     key = ""
     if settings.api_key_file is not None:
@@ -148,7 +148,7 @@ def shell_line(settings: VllmSettings) -> str:
 
 
 def compose_service(settings: VllmSettings) -> str:
-    """A service for a compose file beside a checkout of ocrd, whose plugin it needs."""
+    """A compose file for a server, to be put into a checkout of ocrd, whose plugin it needs."""
     words = (json.dumps(word.replace("$", "$$")) for word in serve_command(settings)[2:])
     return COMPOSE.format(
         runner=SECOND_RUNNER,

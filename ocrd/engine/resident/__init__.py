@@ -1,9 +1,10 @@
-"""The resident vLLM engine: loaded once, serves every folder, comes back when it dies.
+"""The resident vLLM engine: loaded once, serves every folder, restarts when it dies.
 
-`settings` is what may be set; `preflight` finds what is wrong before vLLM is even imported, and
-`devices` on which cards engines run, where `sharing` lets two compute at once; `process` starts and
-ends vLLM, `pages` prepares what it gets, `client` speaks with it, `trial` tries it out;
-`supervisor` keeps one alive, by `faults`; `engine` spreads pages over several.
+`settings` has the settings; `preflight` finds errors before vLLM is even imported; `devices`
+chooses the cards for engines, and `sharing` lets several compute concurrently on one card;
+`process` starts and ends vLLM, `pages` prepares pages for it, `client` talks to it, `trial` tests
+it; `supervisor` keeps one engine alive, with the help of `faults`; `engine` spreads pages over
+several.
 """
 
 from ocrd.engine.resident.engine import VllmEngine

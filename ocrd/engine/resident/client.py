@@ -1,4 +1,4 @@
-"""One vLLM engine on one device, from an image to the model's words."""
+"""One vLLM engine on one device: an image goes in, the model's text comes out."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from ocrd.page import Finish, PageResult
 
 T = TypeVar("T")
 HEALTH_S = 0.25
-PROBE_S = 60.0  # the longest that one step of the model may take
-# How soon a thread that prepares images gives Python's lock to another that waits for it.  With
-# Python's own 5 ms a dozen of them hold up each turn of the event loop, and so every file.
+PROBE_S = 60.0  # the longest time that one step of the model may take
+# How soon a thread that prepares images releases Python's lock to a waiting thread.  With Python's
+# default of 5 ms a dozen of them would delay each turn of the event loop, and so every file.
 SWITCH_S = 0.0005
 
 
 class EngineDiedError(Exception):
-    """The engine's process is gone, and the page with it."""
+    """The engine's process died before the page was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A page prepared for the engine."""
+    """A page prepared for the engine: vLLM's inputs, room for the answer and size, in tokens."""
 
     inputs: Any
     room: int
@@ -55,7 +55,7 @@ class VllmClient:
 
     Attributes:
         died: Set once its process is gone.
-        tokenizer: The model's.
+        tokenizer: The model's tokenizer.
     """
 
     def __init__(
@@ -73,30 +73,31 @@ class VllmClient:
         self._context = self._engine.model_config.max_model_len
         self._shares = settings.options.get("mm_tensor_ipc") == "torch_shm"
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
-        # Tokenizers are lent out in as many copies as vLLM was told of workers.
+        # vLLM keeps as many copies of the tokenizer as it has renderer workers.
         self._renderers = ThreadPoolExecutor(settings.renderers, thread_name_prefix="ocrd-render")
         self._watch = asyncio.create_task(self._watch_health())
 
     async def read(self, request: PageRequest, settings: VllmSettings | None = None) -> PageResult:
-        """Prepare, generate, decode; all of it within the page's time limit.
+        """Prepare the page, generate and decode its text, all within the page's time limit.
 
         Raises:
             EngineDiedError: The engine died meanwhile.
+            EngineDownError: The engine aborted the page because it is stopping.
             PageError, PageFaultError: This page cannot be read, or not now.
         """
         async with page_time(self._settings.page_timeout_s, "The engine"):
             return await self.generate(request, await self.prepare(request), settings)
 
     async def try_out(self, request: PageRequest) -> PageResult:
-        """The same without the operator's sampling settings: for the self-test."""
+        """Like `read`, without the operator's sampling settings: for trial pages."""
         return await self.read(request, self._settings.changed(sampling={}))
 
     def last_words(self) -> list[str]:
-        """The end of the engine's log."""
+        """The last warnings and errors in the engine's log, oldest first."""
         return self._launched.log.words()
 
     async def responds(self) -> bool:
-        """Whether it answers a call between two steps of the model."""
+        """Whether the engine answers a call within `PROBE_S`, as it does between two steps."""
         try:
             async with asyncio.timeout(PROBE_S):
                 await self._engine.is_sleeping()
@@ -105,20 +106,20 @@ class VllmClient:
         return True
 
     def kill(self) -> None:
-        """End its process at once."""
+        """Kill its process immediately."""
         self._launched.kill()
 
     async def close(self) -> None:
-        """End engine, process and threads."""
+        """Shut down the engine, its process and the threads."""
         self._watch.cancel()
         self._renderers.shutdown(wait=False, cancel_futures=True)
         await self._launched.close()
 
     async def prepare(self, request: PageRequest) -> Ready:
-        """The page as the engine takes it, made on one of the renderer threads.
+        """The page as the engine expects it, prepared on one of the renderer threads.
 
         Raises:
-            PageError: The model cannot see this page.
+            PageError: The model cannot read this page.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._renderers, self._render, request)
@@ -128,7 +129,7 @@ class VllmClient:
         raw = prompt(request, self._profile, resolution, self.tokenizer)
         try:
             (inputs,) = self._engine.renderer.render_cmpl([raw])
-        except Exception as error:  # whatever image code makes of a strange image
+        except Exception as error:  # image code may raise anything for a strange image
             raise unprepared(error) from error
         if self._shares:
             share(inputs)
@@ -142,7 +143,7 @@ class VllmClient:
     async def generate(
         self, request: PageRequest, ready: Ready, settings: VllmSettings | None = None
     ) -> PageResult:
-        """The model's words for a prepared page."""
+        """The result of a prepared page: the model's text and its blocks."""
         arguments = sampling(
             request,
             self._profile,
@@ -188,7 +189,7 @@ class VllmClient:
         return final
 
     async def _decode(self, tokens: list[int]) -> str:
-        """Tokens to text in one go, off the event loop, where vLLM would go token by token."""
+        """Decode all tokens in one call, in a thread; vLLM would do it token by token."""
         loop = asyncio.get_running_loop()
         if tokens and tokens[-1] == self.tokenizer.eos_token_id:
             tokens.pop()
@@ -205,10 +206,10 @@ class VllmClient:
 
 @contextlib.asynccontextmanager
 async def page_time(limit_s: float, who: str) -> AsyncIterator[None]:
-    """What may take as long as a page may.
+    """A context with the time limit of a page, in seconds.
 
     Raises:
-        PageFaultError: It took longer; `who` begins the sentence.
+        PageFaultError: The limit was exceeded; `who` begins its message.
     """
     try:
         async with asyncio.timeout(limit_s):
@@ -222,7 +223,7 @@ async def page_time(limit_s: float, who: str) -> AsyncIterator[None]:
 
 
 async def unless(lost: asyncio.Event, reading: Coroutine[Any, Any, T], why: Exception) -> T:
-    """The outcome of reading a page, or `why` raised once whoever reads it is lost."""
+    """The outcome of reading a page; raises `why` if `lost` is set before there is one."""
     answer, end = asyncio.create_task(reading), asyncio.create_task(lost.wait())
     try:
         await asyncio.wait({answer, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -236,9 +237,9 @@ async def unless(lost: asyncio.Event, reading: Coroutine[Any, Any, T], why: Exce
 
 
 def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
-    """The finish reason in our words; a text cut off while it went in circles looped.
+    """The `Finish` for vLLM's finish reason; a cut-off text that ends in a loop is a repetition.
 
-    Answers of a fixed length (`ignore_eos`, to measure speed) end as they should.
+    Answers of a fixed length (`ignore_eos`, to measure speed) count as regular stops.
     """
     if fixed:
         return Finish.STOP
@@ -250,7 +251,7 @@ def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
 
 
 def page_fault(error: Exception) -> PageFaultError:
-    """An error of vLLM's that concerns this request alone."""
+    """The page fault for an error of vLLM that concerns this request alone."""
     cause = error.__cause__ or error
     return PageFaultError(
         f"vLLM could not serve the page: {type(cause).__name__}: {cause}",

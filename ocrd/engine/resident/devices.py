@@ -1,4 +1,4 @@
-"""On which cards the engines run, asked of the driver (NVML)."""
+"""Chooses the cards on which engines run; the driver (NVML) says which there are."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ocrd.engine.resident.settings import VISIBLE, Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
 LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
-# Two engines share a card where each has room for its weights and the cache of 256 pages, and the
-# machine has cores enough for their processes, the pages' and the daemon's.
+# Two engines share a card if each has room for its weights and the cache of 256 pages, and the
+# machine has enough cores for their processes, the page processes and the daemon.
 ROOMY_MIB = 28_000
 CORES = 12
 GUIDE = "See docs/gpu.md."
@@ -23,7 +23,7 @@ GUIDE = "See docs/gpu.md."
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One card: its number, as vLLM counts, its name, its memory in MiB, and its name for CUDA."""
+    """One card: its number in vLLM's counting, name, memory in MiB, and UUID as CUDA takes it."""
 
     number: int
     name: str
@@ -32,7 +32,7 @@ class Gpu:
 
 
 def on_cpu(settings: VllmSettings) -> tuple[Place, ...]:
-    """Of a build without GPU: one engine, or as many as are listed or asked for."""
+    """The places for a CPU build of vLLM: one, or as many as the settings list or ask for."""
     listed = len(settings.devices) if isinstance(settings.devices, list) else 1
     count = listed * (1 if settings.per_device == "auto" else settings.per_device)
     names = ["cpu"] if count == 1 else [f"cpu:{number}" for number in range(count)]
@@ -45,15 +45,16 @@ def on_gpus(
     """One place for each engine.
 
     Args:
-        settings: Say which cards, and how many engines on each.
-        cards: Those that are there; None if nobody can tell.
-        cores: Of the machine.
-        known: Whether the model is one whose needs are known.
+        settings: They say which cards to use, and how many engines to run on each.
+        cards: The cards of this machine; None if unknown.
+        cores: CPU cores that this process may use.
+        known: Whether the memory needs of the model are known.
 
     Raises:
-        EngineSetupError: No card, not the ones asked for, or too small.
+        EngineSetupError: There is no card, a card that was asked for is missing, or one is too
+            small.
     """
-    if cards is None:  # no way to ask: vLLM will see for itself
+    if cards is None:  # unknown: vLLM will find them itself
         chosen = settings.devices if isinstance(settings.devices, list) else [None]
         names = ("gpu" if number is None else f"gpu:{number}" for number in chosen)
         wanted = [Place(name, number) for name, number in zip(names, chosen, strict=True)]
@@ -88,7 +89,7 @@ def _place(card: Gpu) -> Place:
 
 
 def _shared(places: list[Place]) -> tuple[Place, ...]:
-    """The same places, where each knows how many engines run on its card and has its own name."""
+    """The same places, each with the number of engines on its card and a unique name."""
     counts = Counter(one.number for one in places)
     seen: Counter[int | None] = Counter()
     named = []
@@ -116,9 +117,9 @@ def _chosen(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
 
 
 def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
-    """The cards that we may use, or None if the driver cannot be asked but its device is there.
+    """The cards that we may use, or None if the driver cannot be asked but its device exists.
 
-    Numbers are positions in `CUDA_VISIBLE_DEVICES` where that is set, as vLLM takes them.
+    Numbers are positions in `CUDA_VISIBLE_DEVICES` if that is set, as in vLLM.
     """
     try:
         nvml = importlib.import_module("pynvml")
@@ -145,9 +146,9 @@ def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
 
 
 def visible(cards: list[Gpu], chosen: str | None) -> list[Gpu]:
-    """Those that `CUDA_VISIBLE_DEVICES` lets through, in its order, renumbered.
+    """The cards that `CUDA_VISIBLE_DEVICES` lists, in its order, renumbered.
 
-    As CUDA does, up to the first name that is none; an empty list hides all.
+    Like CUDA, it stops at the first name that is not a card's; an empty list hides all cards.
     """
     if chosen is None:
         return cards
@@ -157,10 +158,10 @@ def visible(cards: list[Gpu], chosen: str | None) -> list[Gpu]:
 
 
 def _named(name: str, cards: list[Gpu]) -> Gpu | None:
-    """The card of that number or, maybe cut short, UUID.
+    """The card with that number or UUID (possibly abbreviated), or None.
 
-    Of a part of a card, which NVML does not list, nothing is known but its name: it is taken for
-    as large as the first card.
+    NVML does not list MIG parts of a card, so only their name is known: a part is assumed to be as
+    large as the first card.
     """
     for card in cards:
         if name == str(card.number) or (name and card.uuid.startswith(name)):

@@ -1,4 +1,4 @@
-"""The resident vLLM engine: one supervisor for each device, pages to the least busy."""
+"""The resident vLLM engine: one supervisor for each place; pages go to the least busy."""
 
 from __future__ import annotations
 
@@ -61,41 +61,41 @@ class VllmEngine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = settings.model
-        self.supervisors: list[EngineSupervisor] = []  # one for each device, once started
+        self.supervisors: list[EngineSupervisor] = []  # one for each place, once started
         self._settings = settings
         self._events = events or Events()
         self._clock = clock
         self._plan: Plan | None = None
         self._folder: Path | None = None
-        self._sharing: dict[int | None, CardSharing] = {}  # of each card that several engines have
-        self._up = False  # all that was to be started at first has been
+        self._sharing: dict[int | None, CardSharing] = {}  # for each card with several engines
+        self._up = False  # the first start of all engines is over
         self._state = EngineState.STOPPED
         self._stage = ""
         self._killers = KnownKillers()
 
     @property
     def profile(self) -> ModelProfile | None:
-        """The model's family; None before the start of a model that is still to be fetched."""
+        """The model's family; None before the start if it cannot be told from local files."""
         return self._plan.profile if self._plan else self._expected_profile
 
     @property
     def capacity(self) -> int:
-        """Pages at once on all devices; before the start, on those that will be started."""
+        """Concurrent pages on all engines; before the start, on those that will be started."""
         if self.supervisors:
             return sum(one.capacity for one in self.supervisors)
         return self._settings.max_pages_in_flight * self._expected_engines
 
     @property
     def dpi(self) -> int:
-        """What suits the model."""
+        """The resolution that suits the model; DeepSeek-OCR's while the model is unknown."""
         return (self.profile or DEEPSEEK_OCR).dpi
 
     def named(self, language: str) -> tuple[str, str]:
-        """The same for all languages."""
+        """The same kind and model for all languages."""
         return self.kind, self.model
 
     def report(self) -> EngineReport:
-        """State of the whole, and what each device has to say."""
+        """The state of the whole, and the details of each engine."""
         said = [self._named(one, one.detail) for one in self.supervisors if one.detail]
         steps = [self._named(one, step) for one in self.supervisors for step in one.steps]
         return EngineReport(
@@ -106,26 +106,26 @@ class VllmEngine:
         )
 
     def _named(self, one: EngineSupervisor, words: str) -> str:
-        """What one engine has to say, with its device's name where there are several."""
+        """A message of one engine, with the engine's name if there are several."""
         return f"{one.name}: {words}" if len(self.supervisors) > 1 else words
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None, but for modes that the model's family lacks.
+        """None unless the model's family lacks the mode.
 
-        Of a model that is still to be fetched nothing is known before the start.
+        Always None before the start if the family is still unknown.
         """
         profile = self.profile
         return profile.unsupported(mode) if profile else None
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        """None, but for what the model cannot see and what there is no room for."""
+        """None unless the model is known, and does not support the resolution or has no room."""
         profile = self.profile
         if profile is None:
             return None
         return unsupported_resolution(self._settings, profile, resolution)
 
     async def start(self, progress: Tell) -> None:
-        """Load the model on every device; minutes at the first time."""
+        """Load the model in every place; this takes minutes the first time."""
 
         def tell(stage: str) -> None:
             self._stage = stage
@@ -142,7 +142,7 @@ class VllmEngine:
         self._stage = ""
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page on the least busy device that serves."""
+        """Read one page on the least busy engine that is ready."""
         started = self._clock()
         refusal = self.unsupported(request.mode)
         if refusal is not None:
@@ -205,11 +205,11 @@ class VllmEngine:
         settings: VllmSettings,
         tell: Tell,
     ) -> VllmClient:
-        """An engine in its place, tried out and ready for pages.
+        """Start an engine in its place, and test it until it is ready for pages.
 
         Raises:
-            LaunchError: It did not come up.
-            EngineSetupError: It came up, but model and tokenizer do not fit, or it fails on pages.
+            LaunchError: It failed to start, or died of a trial page.
+            EngineSetupError: It started, but model and tokenizer do not fit, or it fails on pages.
         """
         arguments = engine_arguments(settings, found.profile, place)
         launched = await self._launch(launcher, place, arguments, tell)
@@ -217,7 +217,7 @@ class VllmEngine:
         try:
             tell("trying it out")
             await self_test(client, found.profile, found.config)
-            if not found.vllm.on_cpu:  # nothing is compiled there, and a page takes half a minute
+            if not found.vllm.on_cpu:  # a CPU build compiles nothing, and a page takes 30 s there
                 tell("warming up")
                 await warm_up(client, found.profile, settings)
         except BaseException as error:
@@ -231,7 +231,7 @@ class VllmEngine:
     async def _launch(
         self, launcher: Launcher, place: Place, arguments: dict[str, Any], tell: Tell
     ) -> Launched:
-        """An engine's process; one that shares its card computes beside the others if it can."""
+        """Start an engine's process; on a shared card it uses MPS if that works."""
         own = alone(self._settings, place)
         sharing = self._sharing.get(place.number)
         if sharing is None:
@@ -248,13 +248,13 @@ class VllmEngine:
         except LaunchError as fault:
             words = [*fault.words, str(fault.__cause__)]
             if not beside or shortage(words) or compile_cache_broken(words):
-                raise  # whoever asked has a remedy; for anything else, MPS may be why
+                raise  # the caller has a remedy for these; anything else may be the fault of MPS
             self._events.warn("engine.no-mps", device=place.name, reason=reason(fault.words))
             sharing.give_up()
             return await launcher.launch(arguments, tell, own | sharing.environment)
 
     async def _start_all(self, tell: Tell) -> None:
-        """All at once; those that fail go on trying if others serve."""
+        """Start all engines concurrently; one that fails is retried later if others serve."""
 
         def told(one: EngineSupervisor) -> Tell:
             return lambda stage: tell(self._named(one, stage))
@@ -277,7 +277,7 @@ class VllmEngine:
     def _expected_engines(self) -> int:
         try:
             return len(places(self._settings, self._expected_profile, installed()))
-        except EngineSetupError:  # the start tells of it
+        except EngineSetupError:  # `start` reports it
             return 1
 
     def _least_busy(self) -> EngineSupervisor:

@@ -1,7 +1,7 @@
-"""What an engine's last words mean, and which settings to lower.  Pure.
+"""Finds the cause of an engine's death in its log, and which settings to lower.  Pure.
 
-vLLM tells its caller only that the engine process is gone; the reason stands in that process's
-log, in the words of torch, CUDA or vLLM.
+vLLM tells its caller only that the engine process is gone; the reason is in that process's log, in
+the words of torch, CUDA or vLLM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS
 
 # In the order of DeepSeek-OCR's deployment guide: a smaller share of the card, fewer tiles, fewer
-# pages at once, then a smaller view of every page.
+# concurrent pages, then a smaller view of every page.
 SHARES = (0.75, 0.65, 0.6)
 CROPS = (6, 4, 2)
 FEWEST_PAGES = 16
@@ -43,7 +43,7 @@ BAD_WEIGHTS = re.compile(
     r"|Following weights were not initialized|HeaderTooLarge|MetadataIncompleteBuffer",
     re.IGNORECASE,
 )
-# A traceback from where vLLM and torch read what they compiled before.
+# A traceback from the code in which vLLM and torch read their compile caches.
 BROKEN_CACHE = re.compile(
     r"(?:UnpicklingError|EOFError|BadZipFile|JSONDecodeError|pickle data was truncated"
     r"|unexpected EOF|invalid load key|file too short|failed finding central directory"
@@ -55,12 +55,12 @@ COMPILED = re.compile(
 WRAPPER = re.compile(
     r"Engine core initialization failed|See (?:root cause|stack trace)|EngineDiedError"
 )
-EXCEPTION = re.compile(  # some go on for a few lines
+EXCEPTION = re.compile(  # some messages have several lines
     r"^\s*([A-Za-z_][\w.]*(?:Error|Exception)\b.*(?:\n(?!Traceback|\s*File ).+){0,3})$",
     re.MULTILINE,
 )
 LONGEST = 400
-CAUSES = (  # of a start that failed, the first that is found counting: message, hint and kind
+CAUSES = (  # of a failed start, the first match wins: pattern, message, hint, kind
     (
         NO_CACHE,
         "The GPU has no room for the engine's cache, even with every setting lowered.",
@@ -90,24 +90,24 @@ CAUSES = (  # of a start that failed, the first that is found counting: message,
 
 
 class Shortage(enum.StrEnum):
-    """Which memory was short."""
+    """Which kind of memory was short."""
 
-    CARD = "card"  # an allocation failed, or others hold part of the card
+    CARD = "card"  # an allocation failed, or other processes use part of the card
     CACHE = "cache"  # our share of the card has no room left for one page's tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next settings to try, and the sentence for `ocrd status`."""
+    """The next settings to try, and the note on the change for `ocrd status`."""
 
     settings: VllmSettings
     note: str
 
 
 def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
-    """One rung down, or None at the bottom.
+    """The next lower settings, or None if they cannot be lowered further.
 
-    A cache without room only gets smaller with a smaller share, so that rung is left out for it.
+    A smaller share of the card only makes the cache smaller, so a shortage of cache skips that.
     """
     share = _lower(settings.gpu_memory_utilization, SHARES)
     if share is not None and shortage is Shortage.CARD:
@@ -117,7 +117,7 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
     if crops is not None:
         note = f"max_crops {settings.most_crops} -> {crops}"
         return Step(settings.changed(max_crops=int(crops)), note)
-    if settings.at_once > FEWEST_PAGES:  # pages that only wait take no memory of the card
+    if settings.at_once > FEWEST_PAGES:  # waiting pages take no memory on the card
         fewer = max(FEWEST_PAGES, settings.at_once // 2)
         note = f"max_pages_in_flight {settings.max_pages_in_flight} -> {fewer}"
         return Step(settings.changed(max_pages_in_flight=fewer), note)
@@ -133,7 +133,7 @@ def _lower(now: float, rungs: tuple[float, ...]) -> float | None:
 
 
 def shortage(words: Iterable[str]) -> Shortage | None:
-    """Which memory was short, or None if none was."""
+    """Which kind of memory was short according to the log, or None."""
     text = "\n".join(words)
     if NO_CACHE.search(text):
         return Shortage.CACHE
@@ -143,13 +143,13 @@ def shortage(words: Iterable[str]) -> Shortage | None:
 
 
 def compile_cache_broken(words: Iterable[str]) -> bool:
-    """Whether the engine ended over what was compiled at an earlier start."""
+    """Whether the engine died of a damaged compile cache from an earlier start."""
     text = "\n".join(words)
     return bool(BROKEN_CACHE.search(text) and COMPILED.search(text))
 
 
 def reason(words: Iterable[str]) -> str:
-    """The last exception that the log names, but for those that only wrap another; one line."""
+    """The last exception in the log that does not merely wrap another, on one line."""
     named: list[str] = EXCEPTION.findall("\n\n".join(words))
     found = [line for line in named if not WRAPPER.search(line)]
     if not found:
@@ -159,7 +159,7 @@ def reason(words: Iterable[str]) -> str:
 
 
 def setup_error(words: Iterable[str], cause: BaseException) -> EngineSetupError:
-    """Why an engine did not start, with the remedy for the causes that are known."""
+    """Why an engine did not start, with a remedy for each known cause."""
     said = [*words, f"{type(cause).__name__}: {cause}"]
     text = "\n".join(said)
     for pattern, message, hint, kind in CAUSES:

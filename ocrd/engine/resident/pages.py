@@ -1,4 +1,4 @@
-"""A page on its way into the model: its pixels, its prompt, and whether both have arrived whole."""
+"""Prepares pages for the model (pixels and prompt), and checks that both arrived complete."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 TOO_LONG = re.compile(r"maximum context length|maximum model length|max_model_len|longer than the")
-WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
+WORTH_SHARING = 4096  # bytes; smaller tensors travel with the request
 
 
 def prompt(
     request: PageRequest, profile: ModelProfile, resolution: Resolution, tokenizer: Any = None
 ) -> dict[str, Any]:
-    """A prompt as vLLM's renderer takes it; a profile may leave the template to the tokenizer."""
+    """A prompt for vLLM's renderer; without a template in the profile, the tokenizer's is used."""
     words = profile.words(request.mode, request.target)
     if profile.template is None:
         content = [{"type": "image"}, {"type": "text", "text": words}]
@@ -45,18 +45,18 @@ def prompt(
 
 
 def pixels(page: PageImage, profile: ModelProfile) -> npt.NDArray[np.uint8]:
-    """[height, width, 3] the page for vLLM's image processor, in the size that the model wants."""
-    import numpy as np  # comes with vLLM, and this module is there without
+    """[height, width, 3] the page for vLLM's image processor, in the size that the model needs."""
+    import numpy as np  # comes with vLLM, but this module is imported without it, too
 
     size = wanted_size(page, profile)
     if size == (page.width, page.height):
-        # A copy, for torch takes no memory that it may not write to.
+        # A copy, because torch needs writable memory.
         return np.frombuffer(page.rgb, np.uint8).reshape(page.height, page.width, 3).copy()
     return np.array(pillow(page).resize(size, Image.Resampling.LANCZOS))
 
 
 def wanted_size(page: PageImage, profile: ModelProfile) -> tuple[int, int]:
-    """Width and height that a page is handed over in: no longer side than the profile says."""
+    """Width and height, in pixels, at which the model gets a page, by its profile's limits."""
     step, most = profile.side_multiple, profile.longest_side
     shrink = min(1.0, most / max(page.width, page.height)) if most else 1.0
     width, height = (
@@ -66,9 +66,9 @@ def wanted_size(page: PageImage, profile: ModelProfile) -> tuple[int, int]:
 
 
 def share(inputs: Any) -> None:
-    """Move a page's pixels into shared memory here; vLLM would do it on the event loop.
+    """Move a page's pixels into shared memory here, since vLLM would do it on the event loop.
 
-    Where there is too little of it, vLLM sends them as it does otherwise.
+    If shared memory is short, vLLM sends them in its usual way.
     """
     for items in inputs["mm_kwargs"].values():
         for item in items:
@@ -81,17 +81,17 @@ def share(inputs: Any) -> None:
 
 
 def check_tokens(got: int, expected: int | None, *, room: int) -> None:
-    """See that the image is in the prompt, whole, and that an answer still fits.
+    """Check that the prompt contains the complete image and leaves room for an answer.
 
-    vLLM runs a prompt whose image got lost as plain text, without a word.
+    vLLM silently runs a prompt whose image got lost as plain text.
 
     Args:
         got: Image tokens in the prompt.
-        expected: By the model's formula; None if it has none.
+        expected: Image tokens by the model's formula; None if it has no formula.
         room: Tokens that the context leaves for the answer.
 
     Raises:
-        PageError: One of the three is not so.
+        PageError: The image is missing or incomplete, or there is no room.
     """
     if not got or (expected is not None and got != expected):
         raise PageError(
@@ -105,7 +105,7 @@ def check_tokens(got: int, expected: int | None, *, room: int) -> None:
 
 
 def unprepared(error: Exception) -> PageError:
-    """An error of vLLM's while it prepares a page."""
+    """The page error for an exception that vLLM raised while it prepared a page."""
     if TOO_LONG.search(str(error)):
         return too_large()
     return PageError(
@@ -116,7 +116,7 @@ def unprepared(error: Exception) -> PageError:
 
 
 def too_large() -> PageError:
-    """The verdict on a page that leaves no room for an answer."""
+    """The error for a page that leaves no room for an answer."""
     return PageError(
         "Page and prompt alone fill the model's context, and no token is left for the answer.",
         hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",

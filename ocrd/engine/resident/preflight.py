@@ -1,7 +1,7 @@
-"""What is wrong with package, model, cards or settings, found before a minute of loading.
+"""Finds faults of package, model, cards or settings before a minute of loading.
 
-Everything that is taken from vLLM passes through here, imported late: it costs seconds and
-gigabytes, and nothing but a starting engine may pay for it.
+vLLM's main names are imported here, and late: the import takes seconds and gigabytes, which only a
+starting engine should pay for.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
-# vLLM from 0.31 on would take its second model runner on a GPU, with which a lone page takes longer
-# by a sixth and many pages take as long (bench/RESULTS.md).
+# vLLM 0.31 and later would use its second model runner on a GPU, with which a single page takes a
+# sixth longer and many pages take as long as before (bench/RESULTS.md).
 SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
 PLUGINS = "vllm.general_plugins"
@@ -37,7 +37,7 @@ RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be started: an engine in each place; `config` is the model's `config.json`."""
+    """What will be started: an engine in each place.  `config` is the model's `config.json`."""
 
     vllm: Installed
     profile: ModelProfile
@@ -46,7 +46,7 @@ class Plan:
 
 
 def plan(settings: VllmSettings) -> Plan:
-    """Look at package, model and cards; nothing heavy is imported.  Blocking.
+    """Check package, model and cards; nothing heavy is imported.  Blocking.
 
     Raises:
         EngineSetupError: The engine cannot run as configured.
@@ -62,10 +62,10 @@ def plan(settings: VllmSettings) -> Plan:
 def places(
     settings: VllmSettings, profile: ModelProfile | None, vllm: Installed
 ) -> tuple[Place, ...]:
-    """Where engines are to run.
+    """Where engines will run.
 
     Raises:
-        EngineSetupError: The cards are not as the settings say.
+        EngineSetupError: There are no usable cards, or they are not as the settings say.
     """
     if vllm.on_cpu:
         return on_cpu(settings)
@@ -75,23 +75,23 @@ def places(
 
 
 def expected_profile(settings: VllmSettings) -> ModelProfile | None:
-    """The family of a model whose files are here; None if they are not, or are none of a model.
+    """The family of a model whose files are on this machine; None if they are missing or unusable.
 
-    Reads one small file, and asks nobody.
+    Reads one small file, and does not use the network.
     """
     if not looks_like_path(settings.model) and in_cache(settings.model) is None:
         return None
     try:
         return family(settings, model_config(settings))
-    except EngineSetupError:  # the start tells of it, with its remedy
+    except EngineSetupError:  # the start reports it with its remedy
         return None
 
 
 def family(settings: VllmSettings, config: dict[str, Any]) -> ModelProfile:
-    """The profile of the model whose `config.json` this is.
+    """The profile of the model with this `config.json`.
 
     Raises:
-        EngineSetupError: None knows it.
+        EngineSetupError: No profile fits it.
     """
     architectures = config.get("architectures") or []
     return profile_for(settings.model, architectures, chosen=settings.profile)
@@ -101,7 +101,7 @@ def model_config(settings: VllmSettings) -> dict[str, Any]:
     """The model's `config.json`, from its folder, the hub's cache, or the hub.
 
     Raises:
-        EngineSetupError: There is no such model here, or it is incomplete.
+        EngineSetupError: The model cannot be found, or it is incomplete.
     """
     if looks_like_path(settings.model):
         found = in_folder(Path(settings.model).expanduser(), settings.load_format)
@@ -120,15 +120,15 @@ def model_config(settings: VllmSettings) -> dict[str, Any]:
 
 
 def looks_like_path(model: str) -> bool:
-    """Whether a model's name is a folder; hub names have one slash and no leading dot."""
+    """Whether a model's name is a path: it looks like one, or is an existing folder."""
     return model.startswith(("/", "./", "../", "~")) or Path(model).is_dir()
 
 
 def in_folder(folder: Path, load_format: str) -> Path:
-    """`config.json` of a model's folder, once the folder is seen to be whole.
+    """The path of `config.json` in a model's folder, after a check that the folder is complete.
 
     Raises:
-        EngineSetupError: It is not there, or files are missing.
+        EngineSetupError: The folder does not exist, or files are missing.
     """
     if not folder.is_dir():
         raise EngineSetupError(
@@ -150,7 +150,7 @@ def in_folder(folder: Path, load_format: str) -> Path:
 
 
 def _on_hub(name: str) -> Path:
-    """`config.json` of a model on the hub: cached, or fetched if the network allows."""
+    """The path of `config.json` of a model on the hub: cached, or fetched if possible."""
     cached = in_cache(name)
     if cached is not None:
         return cached
@@ -168,22 +168,22 @@ def _on_hub(name: str) -> Path:
 
 
 def in_cache(name: str) -> Path | None:
-    """`config.json` of a model of the hub, if this user has fetched it before."""
+    """The path of `config.json` of a model on the hub if this user has it cached, or None."""
     if importlib.util.find_spec("huggingface_hub") is None:  # vLLM brings it
         return None
     hub = importlib.import_module("huggingface_hub")
     try:
         cached = hub.try_to_load_from_cache(name, "config.json")
-    except ValueError:  # no name that the hub could have
+    except ValueError:  # not a valid name on the hub
         return None
     return Path(cached) if isinstance(cached, str) else None
 
 
 def installed() -> Installed:
-    """Find vLLM without importing it.
+    """The installed vLLM, found without importing it.
 
     Raises:
-        EngineSetupError: There is none, or its version is out of range.
+        EngineSetupError: vLLM is not installed, or its version is out of range.
     """
     found = plugin.installed()
     if found is None:
@@ -202,10 +202,10 @@ def installed() -> Installed:
 
 
 def check_plugin() -> None:
-    """See that vLLM will find this package's models, in every process of its own.
+    """Check that vLLM will find this package's models in each of its processes.
 
     Raises:
-        EngineSetupError: It will not.
+        EngineSetupError: The plugin is not installed, or `VLLM_PLUGINS` leaves it out.
     """
     known = importlib.metadata.entry_points(group=PLUGINS, name=PLUGIN)
     allowed = os.environ.get("VLLM_PLUGINS")
@@ -225,7 +225,7 @@ def check_plugin() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Vllm:
-    """vLLM's names; `Any` because its types are not there where ocrd is checked."""
+    """Names from vLLM; `Any` because type checks of ocrd run without vLLM."""
 
     AsyncLLM: Any
     AsyncEngineArgs: Any
@@ -236,7 +236,7 @@ class Vllm:
 
 @contextlib.contextmanager
 def exported(values: Mapping[str, str]) -> Iterator[None]:
-    """These are in the environment meanwhile, for what is imported or started."""
+    """Set environment variables for as long as the context lasts, then restore the old values."""
     usual = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -250,10 +250,10 @@ def exported(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def import_vllm(log_config: Path) -> Vllm:
-    """Import vLLM, told where to log and to leave the network alone.  Takes seconds.
+    """Import vLLM, set up to log to us and without usage statistics.  Takes seconds.
 
     Args:
-        log_config: File for `logging.config.dictConfig`, read by vLLM here and in its children.
+        log_config: Path of a configuration for `logging.config.dictConfig`, read by vLLM.
     """
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -267,18 +267,18 @@ def import_vllm(log_config: Path) -> Vllm:
             FINAL_ONLY=params.RequestOutputKind.FINAL_ONLY,
             EngineDeadError=importlib.import_module("vllm.v1.engine.exceptions").EngineDeadError,
         )
-    # The import leaves 700,000 objects, which stay: to look through them for garbage would hold
-    # Python's lock, and with it every page, for half a second or more.
+    # The import leaves 700,000 permanent objects.  A garbage collection that examined them would
+    # hold Python's lock, and with it every page, for half a second or more.
     gc.collect()
     gc.freeze()
     return names
 
 
 def check_options(settings: VllmSettings, vllm: Vllm) -> None:
-    """See that what is passed through to vLLM is known there.
+    """Check that this version of vLLM knows all options that are passed through to it.
 
     Raises:
-        EngineSetupError: A name is not; the nearest that is, is named.
+        EngineSetupError: A name is unknown; the hint suggests the most similar one.
     """
     arguments = {field.name for field in fields(vllm.AsyncEngineArgs)}
     params = set(vllm.SamplingParams.__struct_fields__)

@@ -1,9 +1,9 @@
-"""An engine's process: started, followed by its log, and ended.
+"""Starts an engine's process, follows its log, and ends it.
 
 vLLM builds its log handlers from a file that names `connect` below, in each of its processes.
-There the log is sent to the daemon, which follows the loading by it and finds in it why an engine
-died; and there two things are put right that a service needs: Ctrl-C is the daemon's to handle,
-and the engine does not outlive a daemon that was killed.
+`connect` sends the log to the daemon, which follows the loading in it and finds there why an engine
+died.  It also makes two changes that a service needs: Ctrl-C is left to the daemon, and the engine
+does not outlive a daemon that was killed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from ocrd.engine.resident.preflight import LOG_CONFIG, Vllm, exported
 
 SOCKET = "OCRD_ENGINE_LOG"  # environment: where the daemon listens
 LONGEST = 16_000  # bytes of one message; the end of a traceback says the most
-PATIENCE_S = 1.0  # the kernel queues few datagrams, and last words should not be lost
+PATIENCE_S = 1.0  # the kernel queues few datagrams, and the last messages should not be lost
 PARENT_S = 0.1  # how often to ask for the parent until it is known
 PARENT_LOGGER = "ocrd.vllm"
 SHUTDOWN_S = 2.0  # no page is lost by killing: a stopping engine has none in flight
 LAST_WORDS = 100
 SCHEDULER = "ocrd.engine.deepseek.scheduler.GroupScheduler"
 CHILD = "EngineCore"  # how the names of vLLM's engine processes begin
-CHILD_S = 0.02  # how often to look whether it is there
+CHILD_S = 0.02  # how often to check whether it has started
 STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), said)
     for pattern, said in (
@@ -54,7 +54,7 @@ STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 class LaunchError(Exception):
-    """An engine did not come up; `words` are the last of its log."""
+    """An engine failed to start; `words` are the last warnings and errors in its log."""
 
     def __init__(self, words: list[str]) -> None:
         super().__init__("the engine did not come up")
@@ -69,18 +69,18 @@ class Launched:
     log: EngineLog
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process immediately."""
         kill_child(self.log.pid)
 
     async def close(self) -> None:
-        """End engine and process; nothing of them is left."""
+        """Shut down the engine, then kill its process and close its log."""
         await asyncio.to_thread(self.engine.shutdown, timeout=SHUTDOWN_S)
         self.kill()
         self.log.close()
 
 
 class Launcher:
-    """Starts engines, several at once if need be; their sockets lie in a private folder."""
+    """Starts engines, several concurrently if needed; their log sockets are in a private folder."""
 
     def __init__(self, vllm: Vllm, folder: Path, log_config: Path) -> None:
         self.vllm = vllm
@@ -95,15 +95,15 @@ class Launcher:
         tell: Callable[[str], None],
         environment: Mapping[str, str],
     ) -> Launched:
-        """One engine, which takes vLLM half a minute or more.
+        """Start one engine, which takes half a minute or more.
 
         Args:
-            arguments: vLLM's.
-            tell: Is told of each stage of loading.
-            environment: Its process gets this beside ours.
+            arguments: Keyword arguments for vLLM's `AsyncEngineArgs`.
+            tell: Called with each stage of loading.
+            environment: Variables for its process in addition to ours.
 
         Raises:
-            LaunchError: It did not come up; its cause is vLLM's exception.
+            LaunchError: It failed to start; the error's cause is vLLM's exception.
         """
         path = self._folder / f"engine-{next(self._numbers)}.log"
         log = EngineLog(path, tell)
@@ -118,7 +118,7 @@ class Launcher:
                     begun = loop.create_task(_begun(building, before))
                     try:
                         await asyncio.shield(begun)
-                    finally:  # it comes with the wrong environment, else, whoever gives it up
+                    finally:  # even if cancelled: the process must start in this environment
                         await begun
             return Launched(await asyncio.shield(building), log)
         except asyncio.CancelledError:
@@ -139,9 +139,9 @@ class Launcher:
     def _build(self, arguments: dict[str, Any]) -> Any:
         given = self.vllm.AsyncEngineArgs(**arguments)
         config = given.create_engine_config()
-        # While a step is under way its pages still hold their places among the encoded ones.  With
-        # vLLM's number of places every second step is planned when none is free, and encodes a
-        # single page.  A place is 2.5 KB.
+        # While a step runs, its pages still hold their slots in the encoder cache.  With vLLM's
+        # number of slots every second step is planned when none is free, and encodes a single
+        # page.  A slot takes 2.5 KB.
         config.scheduler_config.encoder_cache_size *= 2
         if (
             config.scheduler_config.async_scheduling
@@ -154,13 +154,13 @@ class Launcher:
 
 
 async def _begun(building: asyncio.Future[Any], before: set[int | None]) -> None:
-    """Until an engine has its process, or has none for good."""
-    while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
+    """Wait until an engine has its process, or building it has ended without one."""
+    while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM has no event
         await asyncio.sleep(CHILD_S)
 
 
 def compile_caches() -> list[Path]:
-    """Where vLLM keeps what was compiled, and torch for us where a folder is set for it."""
+    """The folders of vLLM's compile cache, and of torch's if the environment sets one."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     vllm = Path(os.environ.get("VLLM_CACHE_ROOT") or home / "vllm").expanduser()
     torch = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
@@ -168,26 +168,26 @@ def compile_caches() -> list[Path]:
 
 
 def set_aside(caches: Iterable[Path]) -> list[Path]:
-    """Rename what is there of them to NAME.broken, so that it is made anew; returns those names."""
+    """Rename the existing caches to NAME.broken, so that they are rebuilt; the new names."""
     aside = []
     for cache in caches:
         broken = cache.with_name(f"{cache.name}.broken")
         if cache.is_dir():
             shutil.rmtree(broken, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another engine was faster
+            with contextlib.suppress(OSError):  # another engine renamed it first
                 cache.rename(broken)
                 aside.append(broken)
     return aside
 
 
 def engine_processes() -> set[int | None]:
-    """Of this daemon's engines, those that have been started and live."""
+    """The process ids of this daemon's running engines."""
     children = multiprocessing.active_children()
     return {child.pid for child in children if child.name.startswith(CHILD)}
 
 
 def kill_child(pid: int | None) -> None:
-    """SIGKILL to a child of ours; to nobody if it is gone (its number may be another's by now)."""
+    """Kill a child of ours; does nothing if it is gone, since its id may have been reused."""
     for child in multiprocessing.active_children():
         if child.pid == pid:
             child.kill()
@@ -195,10 +195,10 @@ def kill_child(pid: int | None) -> None:
 
 
 class EngineLog:
-    """Listens to one engine process, and tells of each stage of its loading.
+    """Receives the log of one engine process, and reports each stage of its loading.
 
     Attributes:
-        pid: Of the engine process, once it has spoken.
+        pid: The engine process's id; None before its first message.
     """
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
@@ -213,7 +213,7 @@ class EngineLog:
         asyncio.get_running_loop().add_reader(self._socket, self.drain)
 
     def drain(self) -> None:
-        """Take in all that has arrived."""
+        """Process all messages that have arrived."""
         while True:
             try:
                 message = json.loads(self._socket.recv(1 << 18))
@@ -224,12 +224,12 @@ class EngineLog:
             self._take(message["pid"], message["level"], message["text"])
 
     def words(self) -> list[str]:
-        """Its last warnings and errors, tracebacks included, oldest first."""
+        """The last warnings and errors, tracebacks included, oldest first."""
         self.drain()
         return list(self._words)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close the socket and remove its file."""
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self._path.unlink(missing_ok=True)
@@ -254,7 +254,7 @@ class Sender(logging.Handler):
         self._socket.settimeout(PATIENCE_S)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send it; a message that the daemon has no room for is dropped."""
+        """Send the record; it is dropped if it cannot be delivered within `PATIENCE_S`."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             text = self.format(record)[-LONGEST:]
             message = {"pid": os.getpid(), "level": record.levelno, "text": text}
@@ -262,20 +262,20 @@ class Sender(logging.Handler):
 
 
 class Forward(logging.Handler):
-    """In the daemon itself: vLLM's records go to the logger `ocrd.vllm`."""
+    """Passes vLLM's records to the logger `ocrd.vllm`, in the daemon's own process."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass it on, if that logger wants it."""
+        """Pass the record on, if that logger is enabled for its level."""
         logger = logging.getLogger(PARENT_LOGGER)
         if logger.isEnabledFor(record.levelno):
             logger.handle(record)
 
 
 def connect() -> logging.Handler:
-    """The handler for this process; in an engine's process, also the two remedies."""
+    """The log handler for this process; in an engine's, it also makes the module's two changes."""
     path = os.environ.get(SOCKET)
-    # vLLM 0.26 sets up logging while its process still unpickles what it is to do.  Its name is
-    # known by then; its parent is not yet, and `parent_process` says None as it does in the daemon.
+    # vLLM 0.26 sets up logging while its process still unpickles its arguments.  By then its name
+    # is known, but its parent is not: `parent_process` returns None, as it does in the daemon.
     is_child = multiprocessing.current_process().name != "MainProcess"
     if not is_child or path is None:
         return Forward()
@@ -285,7 +285,7 @@ def connect() -> logging.Handler:
 
 
 def _outlive_not() -> None:
-    """Wait for the daemon to be gone, then go too: nothing else would free the GPU."""
+    """Wait until the daemon is gone, then kill this process: nothing else would free the GPU."""
     while (parent := multiprocessing.parent_process()) is None:
         time.sleep(PARENT_S)
     parent.join()
@@ -293,7 +293,7 @@ def _outlive_not() -> None:
 
 
 def write_log_config(folder: Path) -> Path:
-    """What vLLM's `VLLM_LOGGING_CONFIG_PATH` is to name, put where vLLM can read it."""
+    """Write the file for vLLM's `VLLM_LOGGING_CONFIG_PATH` into the folder; its path."""
     config = {
         "version": 1,
         "disable_existing_loggers": False,

@@ -1,4 +1,4 @@
-"""What may be set of the vLLM engine, and how that becomes vLLM's own arguments."""
+"""The settings of the vLLM engine, and how they become vLLM's own arguments."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ocrd.modes import RESOLUTIONS, Resolution
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"  # environment, CUDA's own name
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
-MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
-MOST_RENDERERS = 8  # more threads than this only fight for the interpreter
-LEAST_RENDERERS = 2  # for an engine: 10 ms of CPU a page where the card makes the views
-# Beside the cache an engine needs this for weights, encoders, a full step and CUDA itself.
+MOST_OTHERS = 1 << 16  # more pages than any job has in the engine
+MOST_RENDERERS = 8  # more threads than this only compete for the interpreter
+LEAST_RENDERERS = 2  # per engine: a page takes 10 ms of CPU if the card makes the views
+# Besides the cache, an engine needs this much for weights, encoders, a full step and CUDA itself.
 BESIDE_CACHE_MIB = 14_000
-# vLLM records CUDA graphs for steps of up to 512 tokens.  A step that takes in a page has more, and
-# its launch would cost ten times as much as from a graph.
+# vLLM records CUDA graphs for steps of up to 512 tokens.  A step that starts a page has more, and
+# launching it without a graph takes ten times as long.
 GRAPHS = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
 GRAPH_PAGES = 3  # with more in one step the card is busy for longer than the launch takes
 GRAPH_STEP = 16
-LETTER = (1224, 1584)  # pixels of a page at the dpi of DeepSeek-OCR
-WORDS = 40  # tokens of a prompt beside the image
+LETTER = (1224, 1584)  # pixels of a letter page at the dpi of DeepSeek-OCR
+WORDS = 40  # tokens of a prompt besides the image
 
 ANY_RESOLUTION = (*RESOLUTIONS.values(), replace(RESOLUTIONS["gundam"], max_crops=MAX_CROPS))
 
@@ -45,12 +45,12 @@ class Place:
     """Where one engine runs.
 
     Attributes:
-        name: For people.
-        number: Of the GPU, as vLLM counts; None: wherever vLLM puts it.
-        gpu: Whether it is one.
+        name: Shown to people.
+        number: The GPU's number in vLLM's counting; None lets vLLM choose.
+        gpu: Whether it is a GPU.
         sharing: How many engines run there.
-        memory_mib: All that the card has; 0 if nobody knows.
-        uuid: The card's name for CUDA; empty if nobody knows.
+        memory_mib: The card's total memory; 0 if unknown.
+        uuid: The card's UUID for CUDA; empty if unknown.
     """
 
     name: str
@@ -62,47 +62,48 @@ class Place:
 
 
 class VllmSettings(EngineSettings):
-    """`[engine]` as the engines take it; `config.example.toml` explains the keys.
+    """`[engine]` as the engines use it; `config.example.toml` explains the keys.
 
     Attributes:
-        resolutions: What pages may ask for: the engine keeps memory for the costliest, and one
-            that asks for more is seen as nearly so as that allows.
-        resolution: Every page is seen so, whatever its folder says; None to obey the folder.
+        resolutions: The resolutions that pages may have: the engine reserves memory for the
+            costliest, and a page that asks for more gets the nearest that this allows.
+        resolution: The resolution for every page, whatever its folder says; None to obey the
+            folder.
     """
 
     resolutions: tuple[Resolution, ...] = ANY_RESOLUTION  # type: ignore[assignment] # not names
     resolution: str | None = None
 
     def changed(self, **values: Any) -> VllmSettings:
-        """The same but for these."""
+        """A copy with these values changed."""
         return self.model_copy(update=values)
 
     @property
     def renderers(self) -> int:
-        """Threads that prepare images, 0 resolved."""
+        """Threads that prepare images; a setting of 0 means one per core, up to a limit."""
         return self.renderer_workers or max(1, min(MOST_RENDERERS, os.cpu_count() or 1))
 
     @property
     def spans_cards(self) -> bool:
-        """Whether the operator has one engine take several cards."""
+        """Whether the operator's options may spread one engine over several cards."""
         return any(name == "device_ids" or name.endswith("parallel_size") for name in self.options)
 
     def beside(self, engines: int) -> VllmSettings:
-        """For each of so many engines in one process, which share the threads for images.
+        """The settings for each of several engines in one process, which share image threads.
 
-        Each thread has a tokenizer of its own: a second of Python's lock at the engine's start,
-        which the pages of the engines beside it wait for.
+        Each thread has its own tokenizer, and making it holds Python's lock for a second at the
+        engine's start while pages in the other engines wait.
         """
         each = max(LEAST_RENDERERS, self.renderers // engines)
         return self if self.renderer_workers else self.changed(renderer_workers=each)
 
     @property
     def at_once(self) -> int:
-        """Pages that generate at once on each device; others in flight wait for them."""
+        """Pages that generate concurrently on each engine; others in flight wait for them."""
         return min(self.max_num_seqs, self.max_pages_in_flight)
 
     def seen(self, resolution: Resolution) -> Resolution:
-        """The resolution that a page gets: the folder's, within what memory allows."""
+        """The resolution a page gets: `self.resolution`, or the folder's with limited tiles."""
         if self.resolution is not None:
             return RESOLUTIONS[self.resolution]
         if resolution.max_crops <= self.max_crops:
@@ -111,17 +112,17 @@ class VllmSettings(EngineSettings):
 
     @property
     def most_crops(self) -> int:
-        """The most tiles that a page may be cut into; 0 if none is."""
+        """The largest number of tiles that a page may be cut into; 0 if pages are not tiled."""
         return max(self.seen(resolution).max_crops for resolution in self.resolutions)
 
 
 def room(settings: VllmSettings, profile: ModelProfile) -> list[Resolution]:
-    """The resolutions for which an engine with these settings keeps memory."""
+    """The resolutions for which an engine with these settings reserves memory."""
     return [profile.seen(settings.seen(resolution)) for resolution in settings.resolutions]
 
 
 def costs(settings: VllmSettings, profile: ModelProfile) -> dict[Resolution, int | None]:
-    """Tokens of a letter page at each of them that the model can see; None if nobody knows."""
+    """Tokens of a letter page at each supported resolution in `room`; None if unknown."""
     return {
         seen: profile.image_tokens(seen, *LETTER)
         for seen in room(settings, profile)
@@ -130,10 +131,10 @@ def costs(settings: VllmSettings, profile: ModelProfile) -> dict[Resolution, int
 
 
 def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) -> Resolution:
-    """How a page that asks for a resolution is seen: as the model can, within the memory kept.
+    """The resolution at which the model sees a page, within its abilities and reserved memory.
 
     Raises:
-        PageError: The model cannot see it so.
+        PageError: The model does not support it.
     """
     asked = profile.seen(settings.seen(resolution))
     seen = profile.within(asked, room(settings, profile))
@@ -149,7 +150,7 @@ def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) 
 def unsupported_resolution(
     settings: VllmSettings, profile: ModelProfile, resolution: Resolution
 ) -> str | None:
-    """None, but for what the model cannot see and what there is no room for."""
+    """None if the model supports the resolution and has room for it; otherwise why not."""
     asked = profile.seen(settings.seen(resolution))
     problem = profile.problem(asked)
     if problem is not None:
@@ -158,7 +159,7 @@ def unsupported_resolution(
 
 
 def seen_otherwise(asked: Resolution, seen: Resolution) -> tuple[str, ...]:
-    """The note on a page that was not seen as its folder asks."""
+    """The note on a page that was not seen at the resolution that its folder asks for."""
     if seen == asked:
         return ()
     tiles = f" with up to {seen.max_crops} tiles of {seen.tile}" if seen.tile else ""
@@ -168,8 +169,8 @@ def seen_otherwise(asked: Resolution, seen: Resolution) -> tuple[str, ...]:
 def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place) -> dict[str, Any]:
     """Keyword arguments for vLLM's `AsyncEngineArgs`.
 
-    Prefix caching and the processor's cache are off: no two pages share either, and only without
-    them may several threads prepare images.
+    Prefix caching and the processor's cache are off: no two pages would share anything in them,
+    and only without them may several threads prepare images.
     """
     arguments: dict[str, Any] = {
         "model": settings.model,
@@ -192,7 +193,7 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
         arguments["device_ids"] = [place.number]
     cache_mib = int(place.memory_mib * arguments["gpu_memory_utilization"]) - BESIDE_CACHE_MIB
     if place.sharing > 1 and cache_mib > 0:
-        # vLLM would measure what is free, and take what the engine beside it takes for its own.
+        # vLLM would measure free memory, and count what the other engine takes as its own use.
         arguments["kv_cache_memory_bytes"] = cache_mib << 20
     arguments |= settings.options
     if place.gpu and not arguments.get("enforce_eager"):
@@ -203,15 +204,15 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
 
 
 def alone(settings: VllmSettings, place: Place) -> dict[str, str]:
-    """Environment in which an engine's process sees the card of its place and no other.
+    """Environment in which an engine's process sees only the card of its place.
 
-    Empty where the card's name is not known, or the operator has the engine take several.
+    Empty if the card's UUID is unknown, or the operator spreads the engine over several cards.
     """
     return {VISIBLE: place.uuid} if place.uuid and not settings.spans_cards else {}
 
 
 def with_graphs(settings: VllmSettings, profile: ModelProfile) -> dict[str, Any]:
-    """Sizes of CUDA graphs beside what the operator says of compilation, unless that names some."""
+    """The operator's compilation config plus CUDA graph sizes; empty if it sets graphs itself."""
     given = settings.options.get("compilation_config", {})
     sizes = graph_sizes(settings, profile)
     if not sizes or not isinstance(given, Mapping) or any("cudagraph" in name for name in given):
@@ -220,10 +221,10 @@ def with_graphs(settings: VllmSettings, profile: ModelProfile) -> dict[str, Any]
 
 
 def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
-    """Tokens of the steps that are worth a CUDA graph, the usual ones of vLLM included.
+    """Sizes, in tokens, of the steps that are worth a CUDA graph, including vLLM's usual ones.
 
-    They are those of all pages that are being read, one token each, and of one to three that begin,
-    at each resolution; none if only the model's processor knows what a page takes.
+    Such a step has one token for each page that is being read, plus one to three pages that begin,
+    at each resolution.  Empty if only the model's processor knows how many tokens a page takes.
     """
     steps = {
         settings.at_once + count * (tokens + WORDS)
@@ -247,10 +248,10 @@ def sampling(
     room: int,
     never_banned: Collection[int] = (),
 ) -> dict[str, Any]:
-    """Keyword arguments for `SamplingParams`; the settings' own win, within what fits.
+    """Keyword arguments for `SamplingParams`; those in the settings win, within what fits.
 
-    The mode says how long the answer may be, and how loops are stopped; `room` is what the context
-    leaves for it, in tokens.
+    The mode says how long the answer may be and how loops are stopped; `room` is the number of
+    tokens that the context leaves for the answer.
     """
     chosen: dict[str, Any] = {
         "temperature": 0.0,
@@ -268,5 +269,5 @@ def sampling(
 
 
 def vllm_priority(request: PageRequest) -> int:
-    """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
+    """A page's priority in vLLM's queue: the smallest goes first, ties by age."""
     return request.others - MOST_OTHERS * request.priority

@@ -1,9 +1,9 @@
-"""Engines that share a card and compute side by side there, by NVIDIA's MPS.
+"""Lets engines that share a card compute concurrently, with NVIDIA's MPS.
 
-Without it the driver gives the whole card to each process in turns, and one that decodes, bound by
+Without it the driver gives the whole card to each process in turn, and one that decodes, bound by
 memory, never runs beside one that encodes pages, bound by arithmetic.  MPS comes with the driver:
-a control process of ours for each card, which ends with us, and a server that it starts with the
-first engine.  One server for several cards could end the engines of all when it fails on one.
+we start a control process for each card, which ends with us, and it starts a server with the first
+engine.  One server for several cards could end the engines on all of them when it fails on one.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ocrd.engine.resident.settings import VISIBLE
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"  # environment, CUDA's own names
-USUAL_PIPES = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA looks if it is not told
+USUAL_PIPES = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA looks by default
 UP_S, LOOK_S = 10.0, 0.02
-TOGETHER_S = 10.0  # engines that are started anew within this may have ended of one fault
+TOGETHER_S = 10.0  # engines that restart within this time of each other may share one fault
 
 
 class CardSharing:
-    """The control process of MPS for one card.  Engines find it by their environment.
+    """The control process of MPS for one card.  Engines find it through their environment.
 
-    An operator who has one running, or whose environment says where to look, is let alone.
+    If the operator already runs one, or the environment says where to find one, none is started.
 
     Args:
-        folder: A private one, not there yet, for its sockets and logs.
-        uuid: The card's name for CUDA; empty if nobody knows.
-        usual: Where an operator's own would be.
+        folder: A private folder for its sockets and logs; created at the start.
+        uuid: The card's UUID for CUDA; empty if unknown.
+        usual: Where the operator's own control process would be.
 
     Attributes:
-        environment: What an engine has to be told beside the daemon's own.
+        environment: Variables that an engine needs in addition to the daemon's environment.
     """
 
     def __init__(self, folder: Path, uuid: str = "", usual: Path = USUAL_PIPES) -> None:
@@ -51,10 +51,10 @@ class CardSharing:
         self._door = asyncio.Lock()
 
     async def ensure(self) -> bool:
-        """See that it runs, before an engine that shares its card is started.
+        """Make sure that it runs, before an engine that shares its card is started.
 
         Returns:
-            Whether the engine will compute beside others, for all that ocrd knows.
+            Whether the engine will compute concurrently with others, as far as ocrd knows.
         """
         async with self._door:
             if not self._wanted:
@@ -65,21 +65,21 @@ class CardSharing:
             return running or await self._start()
 
     def died_beside_another(self, engine: str, now: float) -> bool:
-        """Whether an engine is started anew together with another of the card.
+        """Whether another engine of the card was restarted within `TOGETHER_S` before this one.
 
-        One fault may have ended both, and of two pages that are read alone at the time nobody could
-        tell which one it was.
+        `now` is in seconds.  One fault may have ended both; if each was reading a single page,
+        nothing shows which of the two pages caused it.
         """
         (other, before), self._restarted = self._restarted, (engine, now)
         return engine != other and now - before < TOGETHER_S
 
     def give_up(self) -> None:
-        """It does not work here: later engines do without.  Those that do with it go on."""
+        """Start later engines without MPS, since it does not work here; running ones keep it."""
         self._wanted = False
         self.environment = {PIPES: str(self._folder / "none")}
 
     async def stop(self) -> None:
-        """End it and its server; the engines have ended."""
+        """Kill the control process and its server; the engines must have ended before."""
         self.environment = {}
         process, self._process = self._process, None
         if process is not None:
@@ -115,7 +115,7 @@ class CardSharing:
 
 
 def has_control(folder: Path) -> bool:
-    """Whether a control process listens there; a folder that is closed to us is as none."""
+    """Whether a control process listens in the folder; False if we may not look into it."""
     try:
         return (folder / "control").exists()
     except OSError:
@@ -123,6 +123,6 @@ def has_control(folder: Path) -> bool:
 
 
 def bound_to_us(*command: str) -> list[str]:
-    """The command, so that it ends when we are killed, where util-linux is there to see to it."""
+    """The command, wrapped to end when we are killed if util-linux (`setpriv`) is installed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)

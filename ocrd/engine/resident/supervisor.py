@@ -1,4 +1,4 @@
-"""Keeps one engine alive on one device, whatever pages do to it."""
+"""Keeps one engine alive on one device, even if pages kill it."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ Build = Callable[[VllmSettings, Tell], Awaitable[VllmClient]]
 
 
 class EngineSupervisor:
-    """One engine on one device: started, watched, started again.
+    """Starts one engine on one device, watches it, and restarts it when it dies.
 
-    When the engine dies, its pages stay here and are read by the next one, in ever smaller
-    company, until the page that kills it is found; their callers notice nothing but the time.
-    Only if the next one does not come up are they sent back to wait.
+    When the engine dies, its pages stay here and are read by the next one, in ever smaller groups,
+    until the page that kills it is found; their callers notice only that it takes longer.  The
+    pages are sent back to wait only if the next engine fails to start.
 
     Args:
-        name: Of the device, for people.
+        name: The place's name, for people.
         settings: As configured; lowered here when memory is short.
-        build: Brings up an engine; raises `LaunchError`.
-        events: Is told of deaths, steps and recoveries.
-        killers: Gets each page that is found to kill the engine.
-        sleep: Waits; seconds.
+        build: Starts an engine; raises `LaunchError`.
+        events: Deaths, steps and recoveries are logged to it.
+        killers: Each page that is found to kill the engine is added to it.
+        sleep: Waits for a number of seconds.
 
     Attributes:
-        state: What it is doing.
-        detail: About that, for people.
+        state: What the engine is doing.
+        detail: Explains the state to people.
         steps: Settings lowered so far, in order.
-        calls: Pages here, waiting ones included.
-        client: The engine that serves now, if one does.
+        calls: Pages here, including those that wait.
+        client: The running engine, or None.
     """
 
     def __init__(
@@ -81,23 +81,23 @@ class EngineSupervisor:
         self._in_flight: dict[str, PageRequest] = {}
         self._suspects = PoisonSearch(killers, events, device=name)
         self._hopeless: EngineDownError | None = None
-        self._barren = 0  # deaths and failed starts since a page came through
+        self._barren = 0  # deaths and failed starts since a page was last read
 
     @property
     def capacity(self) -> int:
-        """Pages at once."""
+        """How many pages may be in the engine concurrently."""
         return self._settings.max_pages_in_flight
 
     @property
     def on_trial(self) -> bool:
-        """Whether it is busy finding out which page kills it."""
+        """Whether there are suspects: the engine is finding out which page kills it."""
         return len(self._suspects) > 0
 
     async def start(self, tell: Tell) -> None:
-        """Bring the engine up, with settings lowered as far as memory demands.
+        """Start the engine, with settings lowered as far as memory demands.
 
         Raises:
-            EngineSetupError: It does not come up.
+            EngineSetupError: It failed to start.
         """
         self.state = EngineState.LOADING
         try:
@@ -109,16 +109,16 @@ class EngineSupervisor:
         self._keeper = asyncio.create_task(self._keep())
 
     def start_later(self) -> None:
-        """After a failed `start`: keep trying, since other supervisors serve meanwhile."""
+        """Keep trying after a failed `start`, while other supervisors serve."""
         self._barren += 1
         self._keeper = asyncio.create_task(self._keep())
 
     async def read(self, request: PageRequest) -> PageResult:
-        """Read one page, through as many engines as it takes.
+        """Read one page, on as many successive engines as it takes.
 
         Raises:
-            EngineDownError: There is no engine, and none comes up at once.
-            PageError, PageFaultError: This page.
+            EngineDownError: There is no engine, or the next one failed to start.
+            PageError, PageFaultError: This page cannot be read, or not now.
         """
         if self.state is not EngineState.READY:
             raise self._down()
@@ -135,7 +135,7 @@ class EngineSupervisor:
             self._leave(request, finished=False)
 
     async def stop(self) -> None:
-        """End the engine; pages still here fail with `EngineDownError`."""
+        """Stop the engine; pages still here fail with `EngineDownError`."""
         self._set(EngineState.STOPPED, "")
         tasks = {task for task in (self._keeper, self._probing) if task is not None}
         for task in tasks:
@@ -169,7 +169,7 @@ class EngineSupervisor:
         )
 
     async def _through(self, client: VllmClient, request: PageRequest) -> PageResult:
-        """The page through this engine; if the engine dies, the page stays on its list."""
+        """Read the page with this engine; if the engine dies, the page stays in flight."""
         try:
             answer = await unless(client.died, client.read(request), EngineDiedError())
         except PageFaultError as fault:
@@ -186,13 +186,13 @@ class EngineSupervisor:
         self._announce()
 
     async def _probe(self, client: VllmClient) -> None:
-        """A page ran out of time: is the engine only slow, or does it hang?"""
+        """After a page ran out of time, kill the engine if it hangs and is not only slow."""
         if not await client.responds() and client is self.client:
             self._events.error("engine.hung", device=self.name)
             client.kill()
 
     def _announce(self) -> None:
-        """Let every page that waits look again."""
+        """Wake every waiting page, so that it checks again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -206,7 +206,7 @@ class EngineSupervisor:
             await self._revive()
 
     async def _bury(self, client: VllmClient) -> None:
-        """The engine is dead: note why, lower settings or accuse pages, and clear it away."""
+        """Log why the engine died, lower settings or accuse its pages, and clean up after it."""
         self.client = None
         self._barren += 1
         words = client.last_words()
@@ -226,7 +226,7 @@ class EngineSupervisor:
         await client.close()
 
     async def _revive(self) -> None:
-        """Bring up the next engine, however long it takes."""
+        """Start the next engine, however long it takes."""
         while True:
             await self._sleep(pause_s(self._barren))
             try:
@@ -260,11 +260,11 @@ class EngineSupervisor:
                     raise setup_error(words, cause) from fault
             except OcrdError:
                 raise
-            except Exception as error:  # whatever a library raises: the engine is not up
+            except Exception as error:  # libraries may raise anything; the engine did not start
                 raise setup_error([], error) from error
 
     def _take_step(self, words: list[str]) -> bool:
-        """Lower one setting if memory was short; whether there was one to lower."""
+        """Lower one setting if memory was short; whether one was lowered."""
         short = shortage(words)
         step = None if short is None else next_step(self._settings, short)
         if step is None:
@@ -297,5 +297,5 @@ class EngineSupervisor:
 
 
 def pause_s(barren: int) -> float:
-    """How long to wait before the next start: none after the first death, then doubling."""
+    """Seconds before the next start, after so many failures in a row: 0 at first, then doubling."""
     return 0.0 if barren <= 1 else float(min(LONGEST_PAUSE_S, 2 ** (barren - 2)))

@@ -1,9 +1,9 @@
-"""Does the engine that came up do what it is for?  Asked before its first page.
+"""Tests a started engine before its first page.
 
-A small page shows that tokenizer, weights and shapes belong together.  Full pages then come, more
-and more at once: what vLLM does at its start knows nothing of our encoders, and compiles kernels
-for some batches only; the rest would be compiled while the first pages wait, or fail for want of
-memory then.
+A small page shows that tokenizer, weights and shapes belong together.  Then full pages are sent,
+more and more concurrently: vLLM's own start-up knows nothing of our encoders, and compiles kernels
+for only some batch sizes.  The rest would be compiled while the first pages wait, or fail then for
+lack of memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode, Resolution
 from ocrd.page import PageImage
 
-SAMPLE = "Grüße, 世界: <|ref|>title<|/ref|> 3 × 4 = 12"  # noqa: RUF001 - a sign of its own
+SAMPLE = "Grüße, 世界: <|ref|>title<|/ref|> 3 × 4 = 12"  # noqa: RUF001 - the times sign is meant
 WRONG_TOKENIZER = (
     "The tokenizer does not belong to this model: download the whole model again into an "
     "empty folder."
@@ -31,12 +31,12 @@ LINE = 16  # pixels from one bar to the next
 
 
 async def self_test(engine: VllmClient, profile: ModelProfile, config: dict[str, Any]) -> None:
-    """Try the tokenizer, its special tokens and one small image.
+    """Test the tokenizer, its special tokens and one small image.
 
     With random weights (`load_format` dummy) the image shows only that shapes fit.
 
     Raises:
-        EngineSetupError: One of them fails; the remedy is named.
+        EngineSetupError: One of these tests failed; the hint has the remedy.
         EngineDiedError: The engine died of the image.
     """
     check_tokenizer(engine.tokenizer, profile, config)
@@ -50,12 +50,12 @@ async def self_test(engine: VllmClient, profile: ModelProfile, config: dict[str,
 
 
 def check_tokenizer(tokenizer: Any, profile: ModelProfile, config: dict[str, Any]) -> None:
-    """See that text survives being turned into tokens and back, and the model's special tokens.
+    """Check that a text survives encoding and decoding, and check the model's special tokens.
 
-    They are one token each, and where the vocabulary has the official size, the official one.
+    Each must be a single token; if the vocabulary has the official size, with the official id.
 
     Raises:
-        EngineSetupError: It is not so.
+        EngineSetupError: A check failed.
     """
     tokens = tokenizer.encode(SAMPLE, add_special_tokens=False)
     back = tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -74,13 +74,13 @@ def check_tokenizer(tokenizer: Any, profile: ModelProfile, config: dict[str, Any
 
 
 async def warm_up(engine: VllmClient, profile: ModelProfile, settings: VllmSettings) -> None:
-    """A page at each resolution, then ever more at once at the costliest.
+    """Read a page at each resolution, then more and more concurrently at the costliest.
 
-    Each page has the time limit of any page, so that this ends, whatever the engine does.
+    Each page has the usual time limit, so that this ends whatever the engine does.
 
     Raises:
-        EngineSetupError: A page failed; the remedy is named.
-        EngineDiedError: The engine died, of too little memory perhaps.
+        EngineSetupError: A page failed; the hint has the remedy.
+        EngineDiedError: The engine died, perhaps because memory was short.
     """
     for number, wave in enumerate(waves(profile, settings)):
         pages = [
@@ -89,7 +89,7 @@ async def warm_up(engine: VllmClient, profile: ModelProfile, settings: VllmSetti
         ]
         outcomes = await asyncio.gather(*map(engine.try_out, pages), return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        # An engine's death says more than what its pages make of it.
+        # The engine's death says more than the page errors that it causes.
         failures.sort(key=lambda failure: not isinstance(failure, EngineDiedError))
         for first in failures[:1]:
             if not isinstance(first, PageError | PageFaultError):
@@ -102,9 +102,9 @@ async def warm_up(engine: VllmClient, profile: ModelProfile, settings: VllmSetti
 
 
 def waves(profile: ModelProfile, settings: VllmSettings) -> Iterator[list[Resolution]]:
-    """The resolutions of the pages that are sent at once, wave after wave.
+    """Wave after wave, the resolutions of the pages that are sent concurrently.
 
-    The last wave fills one step of the model, or takes all pages that may be in flight.
+    The last wave fills one step of the model, or has as many pages as may generate concurrently.
     """
     tokens = costs(settings, profile)
     if not tokens:
@@ -119,7 +119,7 @@ def waves(profile: ModelProfile, settings: VllmSettings) -> Iterator[list[Resolu
 
 
 def bars(width: int, height: int) -> PageImage:
-    """A white page with dark bars for lines, pixels."""
+    """A white page with dark bars in place of lines; the size is in pixels."""
     white, edge = b"\xff" * (3 * width), b"\xff" * (3 * (width // 8))
     bar = edge + b"\x20" * (len(white) - 2 * len(edge)) + edge
     rgb = b"".join(bar if row // LINE % 2 else white for row in range(height))
@@ -129,7 +129,7 @@ def bars(width: int, height: int) -> PageImage:
 def trial_page(
     name: str, size: tuple[int, int], resolution: Resolution, profile: ModelProfile
 ) -> PageRequest:
-    """A page of bars, to be answered in a few tokens under the loop guard."""
+    """A request for a page of bars, answered in a few tokens with the default loop guard."""
     document = BUILT_IN_MODES["document"]
     words = next(iter((profile.prompts or {"": document.prompt}).values()))
     mode = PromptMode(name="trial", prompt=words, answers=AnswerFormat.PLAIN, max_tokens=FEW_TOKENS)

@@ -1,7 +1,7 @@
-"""Latin words on a page in another script, read by a recogniser that knows Latin letters well.
+"""Reads Latin words on a page in another script with a recogniser that knows Latin letters well.
 
-Tesseract's models of other scripts know none of them, or few.  The words of which it is unsure are
-read again; what surely is Latin stands in their place.
+Tesseract's models for other scripts know few Latin words, or none.  The words of which it is unsure
+are read again, and replaced if they are surely Latin.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from ocrd.engine.rapid.lines import Part, Span, spans
 from ocrd.engine.rapid.recogniser import Recogniser
 from ocrd.engine.tesseract.words import Said, latin_letters, mean
 
-SURE = 0.9  # of a word of which Tesseract is less sure, the other recogniser is asked
-LINE_SURE = 0.8  # likewise of a line: those of the page's script have 0.85 and more
-LATIN_SURE = 0.97  # of Latin words it gives 0.99 and more, of others at most 0.95
+SURE = 0.9  # Tesseract's confidence: a word with less is read again by the other recogniser
+LINE_SURE = 0.8  # likewise for a line: those in the page's script have 0.85 and more
+LATIN_SURE = 0.97  # the other's confidence: Latin words have 0.99 and more, others at most 0.95
 FEWEST = 2  # Latin letters
-ALIKE = frozenset("ABCEHIJKMNOPSTXYZaceijopsuvxy")  # that look like others
-MOST_STEP = 0.9  # heights from one letter to the next, else some were left out
-REST = 0.2  # heights: so much ink behind the last letter is another
-SEARCH = 0.4  # heights to either side in which a gap is looked for
+ALIKE = frozenset("ABCEHIJKMNOPSTXYZaceijopsuvxy")  # letters that look like those of other scripts
+MOST_STEP = 0.9  # heights from one letter to the next; with more some were left out
+REST = 0.2  # heights: more ink behind the last letter is another letter
+SEARCH = 0.4  # heights to either side in which to look for a gap
 _LATIN_HEAD = re.compile(r"[\u0020-\u024f\u2010-\u203a\u20ac]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Latin letters with which a piece of a line begins.
+    """The Latin letters at the beginning of a piece of a line.
 
     Attributes:
-        part: What they say.
-        first: From which column of the crop they were read.
-        last: Up to which.
-        end: Where they end, and what is not Latin begins.
+        part: Their text.
+        first: The first column of the crop in which they were read.
+        last: The last column + 1.
+        end: The column at which they end, and other letters may begin.
     """
 
     part: Part
@@ -52,7 +52,7 @@ class LatinWords:
 
     Args:
         recogniser: Knows Latin letters.
-        said: What Tesseract reads between two columns of a line.
+        said: Reads the words between two columns of a line with Tesseract.
         mirrored: Whether lines begin on the right.
         has_alike: Whether the page's script has letters that look like Latin ones.
     """
@@ -71,7 +71,7 @@ class LatinWords:
         self._has_alike = has_alike
 
     def among(self, crop: Crop, said: Sequence[Said]) -> Iterator[Said]:
-        """The words of a line from left to right; of those that are in doubt the better reading."""
+        """The words of a line from left to right, with the better reading of doubtful ones."""
         said = sorted(said, key=attrgetter("start"))
         if mean(said) < LINE_SURE:
             whole = self._head(crop, 0, crop.width)
@@ -90,7 +90,7 @@ class LatinWords:
             yield from self._again(crop, crop.apart(left, right, least)) or words
 
     def _again(self, crop: Crop, pieces: Sequence[tuple[int, int]]) -> list[Said]:
-        """What some words of a line say that stands in pieces; empty where none of it is Latin."""
+        """The words in the pieces of a line, read again; empty if none of them is Latin."""
         read = [self._head(crop, *piece) for piece in pieces]
         ends = [last for _, last in pieces]
         sure = [self._is_word(head, last) for head, last in zip(read, ends, strict=True)]
@@ -103,16 +103,17 @@ class LatinWords:
                 said += self._said(crop, stretch[0][0][0], stretch[-1][0][1])
                 continue
             for (_, last), head, _ in stretch:
-                assert head is not None  # noqa: S101 - as the key says
+                assert head is not None  # noqa: S101 - by the key of the groups
                 said += self._spread(crop, head)
                 if head.end < last:
                     said += self._rest(crop, said.pop(), head.end, last)
         return said
 
     def _is_word(self, head: Head | None, last: int) -> bool:
-        """Whether a piece up to a column is a Latin word, or begins with one.
+        """Whether a piece that ends at the column `last` is a Latin word, or begins with one.
 
-        Letters that Cyrillic or Greek has, too, make none, and nothing follows one there.
+        On a page in Cyrillic or Greek it must be Latin to its end, and not consist only of letters
+        that look like those of other scripts.
         """
         if head is None or latin_letters(head.part.text) < FEWEST:
             return False
@@ -120,16 +121,16 @@ class LatinWords:
         return not self._has_alike or (head.end >= last and not letters <= ALIKE)
 
     def _head(self, crop: Crop, first: int, last: int) -> Head | None:
-        """The Latin letters that surely begin a piece; others may follow, as a particle does."""
+        """The Latin letters that surely begin a piece, or None; a particle may follow them."""
         shown = crop.stretch(first, last, mirrored=self._mirrored)
         (part,) = self._recogniser.lines([shown])
         end, head = shown.width, _LATIN_HEAD.match(part.text)
         if head is not None and not self._mirrored and part.places:
             count = len("".join(head[0].split()))
             if count == len(part.places) > 1 and part.score < LATIN_SURE:
-                count -= 1  # it may have taken a particle for a letter
+                count -= 1  # the last letter may be a misread particle
             ends = _end(shown, part.places[:count])
-            if count < len(part.places):  # what it took the others for lowers its confidence
+            if count < len(part.places):  # the other letters lower the confidence: read without
                 end, last, shown = ends, first + ends, shown.stretch(0, ends)
                 (part,) = self._recogniser.lines([shown])
             elif shown.inked[ends:].sum() > REST * shown.height:
@@ -147,14 +148,14 @@ class LatinWords:
         ]
 
     def _rest(self, crop: Crop, head: Said, first: int, last: int) -> list[Said]:
-        """A head with the particle behind it."""
+        """A Latin word with the particle that follows it, and any words behind that."""
         rest = self._said(crop, first, last)
         if not rest:
             return [head]
         return [replace(head, text=head.text + rest[0].text, end=rest[0].end), *rest[1:]]
 
     def _ends(self, crop: Crop, first: int, last: int, word: Span) -> tuple[float, float]:
-        """Where a word of a stretch stands in the crop."""
+        """Where a word of a stretch begins and ends, as fractions of the crop's length."""
         wide = last - first
         if self._mirrored:
             return (last - word.end * wide) / crop.width, (last - word.start * wide) / crop.width
@@ -162,14 +163,14 @@ class LatinWords:
 
 
 def _between(crop: Crop, before: Said, after: Said) -> int:
-    """The column between two words: the middle of the widest gap about there."""
+    """The column between two words: the middle of the widest gap near there."""
     middle, reach = (before.end + after.start) / 2 * crop.width, SEARCH * crop.height
     found = crop.gap(round(middle - reach), round(middle + reach))
     return sum(found) // 2 if found else round(middle)
 
 
 def _is_latin(crop: Crop, part: Part) -> bool:
-    """Whether what was read is surely Latin, and nothing is left out before its end."""
+    """Whether the text is surely Latin, and no letter was left out before its end."""
     letters = sum(map(str.isalpha, part.text))
     if not part.places or part.score < LATIN_SURE or latin_letters(part.text) < letters:
         return False
@@ -178,7 +179,7 @@ def _is_latin(crop: Crop, part: Part) -> bool:
 
 
 def _end(crop: Crop, places: Sequence[float]) -> int:
-    """The column at which characters in these places end: the first without ink."""
+    """The column behind characters in these places: just after the first one without ink."""
     last = round(places[-1] * crop.width)
     blank = np.flatnonzero(~crop.inked[last:])
     return min(last + int(blank[0]) + 1 if len(blank) else crop.width, crop.width)

@@ -1,8 +1,8 @@
-"""Tesseract's own library, called in this process: reads a line, and sees how a page lies.
+"""Calls Tesseract's library in this process, to read a line or detect a page's orientation.
 
-The library is called and not the program: a child that looks at pages then needs no right to start
-others, and a model is loaded once, not for every page.  The functions are those of `capi.h`, the
-same in versions 4 and 5.
+The library is used instead of the program, so that a child process that examines pages needs no
+permission to start others, and a model is loaded once instead of for every page.  The functions
+are those of `capi.h`, which are the same in versions 4 and 5.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _SONAMES = ("libtesseract.so.5", "libtesseract.so.4")
 _LINE, _WORD = 2, 3  # TessPageIteratorLevel
 _ORIENTATION, _SINGLE_LINE = 0, 7  # TessPageSegMode
 _LEGACY, _LSTM = 0, 1  # TessOcrEngineMode
-_DPI = 300  # lines are handed over about as high as print of so many dpi
+_DPI = 300  # lines are about as high as print at this resolution
 
 _POINTER, _TEXT, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_float
 _INTS = ctypes.POINTER(_INT)
-_CALLS: dict[str, tuple[Any, ...]] = {  # what each returns, and what it takes
+_CALLS: dict[str, tuple[Any, ...]] = {  # name -> the type of the result, then of the arguments
     "Version": (_TEXT,),
     "DeleteText": (None, _POINTER),
     "BaseAPICreate": (_POINTER,),
@@ -53,11 +53,12 @@ class Seen:
     """A word of a line.
 
     Attributes:
-        score: How sure Tesseract is, 0 to 1.
-        left: Where it begins, pixels.
-        right: Where it ends.
-        parted: Whether a space is before it; what Tesseract calls a word is a syllable or two where
-            print has no spaces, and often in Korean.
+        text: Its text.
+        score: Tesseract's confidence, 0 to 1.
+        left: The left end, in pixels.
+        right: The right end, in pixels.
+        parted: Whether there is a space before it.  In scripts without spaces, and often in Korean,
+            Tesseract's words are only a syllable or two.
     """
 
     text: str
@@ -69,13 +70,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How a page lies.
+    """The orientation and script of a page.
 
     Attributes:
-        degrees: By which it has to be turned clockwise to stand.
-        sure: Tesseract's confidence in that; of noise up to 1.4, of print 3 and more.
-        script: What it is written in, in Tesseract's words.
-        script_sure: The confidence in that.
+        degrees: How far it has to be turned clockwise to be upright: 0, 90, 180 or 270.
+        sure: Tesseract's confidence in that: up to 1.4 for noise, 3 and more for print.
+        script: Tesseract's name of the script.
+        script_sure: Tesseract's confidence in the script.
     """
 
     degrees: int
@@ -86,10 +87,10 @@ class Orientation:
 
 @functools.cache
 def load() -> Any:
-    """The library, its functions declared.
+    """The library, with the types of its functions declared.
 
     Raises:
-        EngineSetupError: It is not installed.
+        EngineSetupError: The library is not installed.
     """
     for name in _SONAMES:
         try:
@@ -108,18 +109,19 @@ def load() -> Any:
 
 
 def version() -> str:
-    """Such as `5.3.0`."""
+    """The library's version, such as `5.3.0`."""
     return str(load().TessVersion().decode())
 
 
 class Tesseract:
-    """Models, loaded.
+    """One or more loaded models.
 
     Args:
-        packs: Their names, joined by `+`; `osd` sees how a page lies.
+        folder: The folder of the models.
+        packs: The models' names, joined by `+`; `osd` detects a page's orientation.
 
     Raises:
-        EngineSetupError: They cannot be loaded.
+        EngineSetupError: The models cannot be loaded.
     """
 
     def __init__(self, folder: Path, packs: str) -> None:
@@ -137,7 +139,7 @@ class Tesseract:
         self._library.TessBaseAPISetVariable(self._handle, b"preserve_interword_spaces", b"1")
 
     def line(self, grey: bytes, width: int, height: int) -> list[Seen]:
-        """The words of one line, in the order in which they are read; `grey` is a byte a pixel."""
+        """The words of one line, in reading order; `grey` has one byte per pixel."""
         self._show(grey, width, height, _SINGLE_LINE)
         if self._library.TessBaseAPIRecognize(self._handle, None):
             return []
@@ -150,7 +152,7 @@ class Tesseract:
             self._library.TessResultIteratorDelete(found)
 
     def orientation(self, grey: bytes, width: int, height: int) -> Orientation | None:
-        """How a page lies; None where there is too little print to tell."""
+        """The orientation and script of a page; None if there is too little print to tell."""
         self._show(grey, width, height, _ORIENTATION)
         turn, sure, script, script_sure = _INT(), _FLOAT(), _TEXT(), _FLOAT()
         told = [ctypes.byref(each) for each in (turn, sure, script, script_sure)]
@@ -165,7 +167,7 @@ class Tesseract:
         self._library.TessBaseAPISetSourceResolution(self._handle, _DPI)
 
     def _words(self, found: int) -> Iterator[Seen]:
-        """The words; only the text of the whole line tells which of them a space parts."""
+        """The words; only the text of the whole line shows which of them have a space between."""
         library, whole = self._library, self._said(found, _LINE)
         while True:
             text = self._said(found, _WORD).strip()

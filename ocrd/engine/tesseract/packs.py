@@ -1,4 +1,4 @@
-"""What of Tesseract is installed: the library, and a model for each language."""
+"""Finds the installed parts of Tesseract: the library, and a model for each language."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _ELSEWHERE = ("/usr/share/tessdata", "/usr/share/tesseract/tessdata")
 
 
 def folder() -> Path:
-    """Where the models lie, or would; below /usr, for children see nothing else."""
+    """The folder of the models, even if there is none yet; below /usr, where children may read."""
     versions = sorted(Path(_DEBIAN).glob("*/tessdata"))
     places = [*versions[-1:], *map(Path, _ELSEWHERE)]
     return next((place for place in places if place.is_dir()), places[0])
 
 
 def model(pack: str) -> Path:
-    """The file of a model, which may not be installed."""
+    """The path of a model's file, even if it is not installed."""
     return folder() / f"{pack}.traineddata"
 
 
 def installed(pack: str = "") -> bool:
-    """Whether the library is there, and the model if one is named."""
+    """Whether the library is installed, and the model if one is named."""
     try:
         library.load()
     except EngineSetupError:
@@ -37,7 +37,7 @@ def installed(pack: str = "") -> bool:
 
 
 def missing(languages: Sequence[Language]) -> EngineSetupError | None:
-    """What has to be installed for these languages, as an error; None if nothing has."""
+    """The error for the packages that these languages need and lack; None if there are none."""
     if not languages:
         return None
     packages = [] if installed() else ["tesseract-ocr"]
@@ -54,7 +54,7 @@ def missing(languages: Sequence[Language]) -> EngineSetupError | None:
 
 
 def described(languages: Sequence[Language]) -> str:
-    """Version of library and models, `Tesseract 5.3.0 (rus 681be2c2)`."""
+    """The versions of library and models, such as `Tesseract 5.3.0 (rus 681be2c2)`."""
     if missing(languages):
         return "Tesseract (not installed)"
     named = (f"{each.pack} {_digest(model(each.pack))}" for each in languages)

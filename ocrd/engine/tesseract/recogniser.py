@@ -17,8 +17,8 @@ from ocrd.engine.tesseract.tidy import tidied
 from ocrd.engine.tesseract.words import Said, composed, in_order, mean
 from ocrd.languages import languages
 
-TEAR_SEARCH = 0.8  # heights to either side in which a gap is looked for: boxes of syllables err
-WHITE = 16  # pixels around a line, as Tesseract likes it
+TEAR_SEARCH = 0.8  # heights to either side in which to look for a gap: boxes are inexact
+WHITE = 16  # pixels of margin around a line, for better recognition
 
 
 class TesseractRecogniser:
@@ -26,15 +26,15 @@ class TesseractRecogniser:
 
     Args:
         named: The languages, as a folder's `language` names them.
-        latin: Reads Latin words among them.
+        latin: Reads Latin words in lines of other scripts; None to leave them to Tesseract.
 
     Raises:
-        EngineSetupError: A model is missing.
+        EngineSetupError: Tesseract or a model is missing.
     """
 
-    margin = 0.1  # accents reach there
+    margin = 0.1  # for accents
     classified = False
-    voters = 3  # it takes longer, and errs less
+    voters = 3  # fewer, since it is slower and more reliable
     head = 15
     least_sure = 0.75
 
@@ -51,11 +51,11 @@ class TesseractRecogniser:
             self._latin = LatinWords(latin, self._said, mirrored=self.mirrored, has_alike=has_alike)
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
-        """What each of them says."""
+        """The text of each line."""
         return [self._part(crop) for crop in crops]
 
     def scores(self, pixels: Iterable[Pixels]) -> list[float]:
-        """How well pieces of lines can be read, 0 to 1."""
+        """The confidence with which each piece of a line can be read, 0 to 1."""
         return [mean(self._seen(each)) for each in pixels]
 
     def _seen(self, pixels: Pixels) -> list[Seen]:
@@ -67,7 +67,7 @@ class TesseractRecogniser:
         return self._tesseract.line(framed.tobytes(), framed.shape[1], framed.shape[0])
 
     def _part(self, crop: Crop) -> Part:
-        """The line: its text, and where its words stand in the crop."""
+        """The text of the line, and the places of its words in the crop."""
         said = self._said(crop, 0, crop.width)
         if self._latin is not None:
             said = list(self._latin.among(crop, said))
@@ -82,9 +82,10 @@ class TesseractRecogniser:
         return Part(text, places, mean(said), parted=True, words=tuple(words))
 
     def _said(self, crop: Crop, first: int, last: int) -> list[Said]:
-        """The words between two columns; what no space parts is one.
+        """The words between two columns; Tesseract's words without a space between are joined.
 
-        From right to left Tesseract tells of the space behind a word, if any; there they are words.
+        In right-to-left text they are not joined, since there Tesseract reports the space behind a
+        word, if any.
         """
         words: list[list[Seen]] = []
         for seen in self._seen(crop.pixels[:, first:last]):
@@ -107,9 +108,9 @@ class TesseractRecogniser:
 
 
 def _untorn(crop: Crop, words: Sequence[list[Seen]]) -> list[list[Seen]]:
-    """Without spaces far narrower than the others of the line, which tear a word.
+    """The words, joined at spaces far narrower than others of the line, which split a word.
 
-    Where the boxes of words overlap Tesseract has misplaced them, and the space stays.
+    If the boxes of two words overlap, Tesseract has misplaced them, and they are not joined.
     """
     least, reach = crop.word_gap(len(words) - 1), round(TEAR_SEARCH * crop.height)
     whole = [*words[:1]]

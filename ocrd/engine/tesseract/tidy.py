@@ -1,7 +1,7 @@
-"""A cut-out line as Tesseract likes it: dark on white, without rules or parts of other lines.
+"""Cleans a cut-out line for Tesseract: dark on white, without rules or parts of other lines.
 
-Tesseract scales a line by its ink from top to foot, and reads what stands at its ends: grain makes
-it see letters too small, and the rule beside a table's cell becomes `|`, `]` or another figure.
+Tesseract scales a line by the height of its ink, and reads marks at its ends: grain makes it scale
+letters too small, and it reads the rule beside a table's cell as `|`, `]` or a digit.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from cv2.typing import MatLike
 
 from ocrd.engine.rapid.crops import INKED, upright_rules
 
-LEAST_CONTRAST = 40  # of 255; with less there is nothing to make clearer
-PAPER = 0.12  # of the contrast: grain of the paper
-OUTER = 0.25  # of the height, from an edge: what reaches in, and no farther, is another line's
-AROUND = np.ones((3, 3), np.uint8)  # the soft edge of ink
+LEAST_CONTRAST = 40  # of 255; with less there is nothing to enhance
+PAPER = 0.12  # of the contrast: less is grain of the paper
+OUTER = 0.25  # of the height: ink that reaches no farther from an edge belongs to another line
+AROUND = np.ones((3, 3), np.uint8)  # covers the soft edge of ink
 
 
 def tidied(grey: MatLike) -> MatLike:
-    """The line, cleaned: `grey` is dark on light or light on dark."""
+    """The line, cleaned; `grey` may be dark on light or light on dark."""
     paper = int(np.median(grey))
     strongest = np.percentile(_contrast(grey, paper), 98)
     if strongest < LEAST_CONTRAST:
@@ -42,7 +42,7 @@ def _contrast(grey: MatLike, paper: int) -> npt.NDArray[np.int16]:
 
 
 def _foreign(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The ink of upright rules, and of what reaches in from above or below."""
+    """The ink of upright rules, and of other lines that extend into this one."""
     height, rules = len(ink), upright_rules(ink)
     left = ink & (cv2.dilate(rules.astype(np.uint8), AROUND) == 0)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(left.astype(np.uint8), connectivity=8)

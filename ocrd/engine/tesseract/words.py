@@ -1,4 +1,4 @@
-"""The words of a line: how sure, in which order, in which form.  Pure."""
+"""The words of a line: their confidence, their order, and their Unicode form.  Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from operator import attrgetter
 from ocrd.engine.tesseract.library import Seen
 from ocrd.languages import has_leftward
 
-SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
+SARA_AM = "\u0e33"  # a Thai vowel; Tesseract knows only its two halves
 _LOWER_TONES = "\u0e48\u0e49\u0e4a\u0e4b"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A word of a line, between two fractions of the crop's length.
+    """A word of a line.
 
     Attributes:
-        score: How sure the recogniser is of an average character.
-        least: How sure of the piece of which it is least sure.
+        text: Its text.
+        start: Where it begins, as a fraction of the crop's length.
+        end: Where it ends, likewise.
+        score: The recogniser's confidence, on average over characters.
+        least: The lowest confidence of a part of the word.
     """
 
     text: str
@@ -31,20 +34,21 @@ class Said:
 
 
 def mean(seen: Iterable[Seen | Said]) -> float:
-    """How sure the recogniser is of an average character."""
+    """The recogniser's confidence, on average over characters; 0 if there are none."""
     scores = [(word.score, len(word.text)) for word in seen]
     return sum(score * count for score, count in scores) / max(1, sum(n for _, n in scores))
 
 
 def latin_letters(text: str) -> int:
-    """How many of its letters are Latin."""
+    """The number of Latin letters in the text."""
     return sum(unicodedata.name(char, "").startswith("LATIN ") for char in text)
 
 
 def in_order(said: Iterable[Said]) -> list[Said]:
-    """The words of a line that begins on the right, as they are read: Latin ones left to right.
+    """The words of a right-to-left line in reading order; Latin words in it go left to right.
 
-    A number after a Latin word goes with it.  A line of Latin words begins on the left.
+    A number to the right of a Latin word belongs to it.  A line with only Latin words begins on the
+    left.
     """
     ordered: list[Said] = []
     run: list[Said] = []
@@ -61,7 +65,7 @@ def in_order(said: Iterable[Said]) -> list[Said]:
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's composed form, Thai's am included, and with Greek's own mu."""
+    """The text in Unicode's composed form (NFC, and Thai's sara am), with Greek's own mu."""
     text = unicodedata.normalize("NFC", text)
     if any(unicodedata.name(char, "").startswith("GREEK ") for char in text):
         text = text.replace("\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}")
@@ -69,7 +73,7 @@ def composed(text: str) -> str:
 
 
 def _composed(text: str) -> Iterator[str]:
-    """`น ้ ํ า` is `น ้ ำ`; of two tones above each other the upper is the ring of an am, misread."""
+    """`น ้ ํ า` composed to `น ้ ำ`; the upper of two tone marks is a misread ring, its first half."""
     for place, char in enumerate(text):
         before, after = text[place - 1 : place], text[place + 1 : place + 2]
         ring = char == "\u0e4d" or (char in _LOWER_TONES and before and before in _LOWER_TONES)
