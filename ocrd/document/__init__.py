@@ -1,1 +1,1 @@
-"""Documents: what the engine said becomes Markdown, a searchable PDF, boxes, figures, a sidecar."""
+"""Makes Markdown, searchable PDF, boxes, figures and the sidecar from the engine's results."""

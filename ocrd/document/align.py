@@ -1,7 +1,7 @@
-"""Which words stand on which printed line, and where: text against ink.  Pure.
+"""Matches a text to its printed lines: which words stand on which line, and where.  Pure.
 
-The text is known and so are the lines of ink, but not which belongs to which.  Widths of letters
-are known roughly (no font is), so they decide together with the gaps that the eye sees.
+The text and the lines of ink are known, but not which words belong to which line.  The font is
+unknown, so letter widths are only estimates; they decide together with the gaps in the ink.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from itertools import accumulate, pairwise
 from ocrd.document.font import FACES, text_width
 from ocrd.document.ink import InkLine, Stretch
 
-_SLACK = 8  # words that a line's end may be off its even share
-_FINE = 2  # words that the first reckoning may be off
-_NO_FIT = 0.6  # ems; words that fit miss their places by a tenth or so
+_SLACK = 8  # words by which the end of a line may differ from its share by width
+_FINE = 2  # words by which the first estimate may be off
+_NO_FIT = 0.6  # ems: the misfit of words that match no gaps; words that fit have about 0.1
 
 Cost = Callable[[int, int, int], float]
 
 
 class PrintedLine:
-    """A printed line's dark runs, ready to be matched with one choice of words after another."""
+    """The dark runs of a printed line, prepared for matching against many choices of words."""
 
     def __init__(self, runs: Sequence[Stretch]) -> None:
         self._starts = [start for start, _ in runs]
@@ -34,9 +34,9 @@ class PrintedLine:
         self._merits: dict[int, list[float]] = {}
 
     def matched(self, lengths: Sequence[float]) -> list[Stretch]:
-        """Where words of these lengths (in ems) stand among the runs; empty if nowhere.
+        """The stretches of words of these lengths (in ems); empty if they do not fit the runs.
 
-        Word by word, each is ended at the gap that is wide and near where its length ends it.
+        Each word in turn ends at a gap that is wide and close to where its length predicts the end.
         """
         starts, ends, count = self._starts, self._ends, len(lengths)
         if not 0 < count <= len(ends) or not all(lengths):
@@ -65,7 +65,7 @@ class PrintedLine:
         return found
 
     def _merits_among(self, count: int) -> list[float]:
-        """How well each gap parts words if there are so many: it need not be wider than a space."""
+        """Each gap's merit as a word space between `count` words; excess width adds nothing."""
         if count not in self._merits:
             space = self._widest[count - 2] if count > 1 else 0.0
             self._merits[count] = [4 * min(gap, space) for gap in self._gaps]
@@ -78,16 +78,16 @@ def aligned(
     runs: Sequence[Sequence[Stretch]],
     face: str = FACES[0],
 ) -> list[str]:
-    """A text for each printed line, broken where lines and text agree best.
+    """The text of each printed line, broken where text and ink agree best.
 
-    First by how many letters and words each line shows; then, around the breaks so found, by how
-    well each line's words fit the gaps in its ink.
+    The first estimate goes by how many letters and words each line shows.  If every atom ends in
+    a space, the breaks then move by up to two words to where the words fit the gaps best.
 
     Args:
-        atoms: Pieces of text that must not be broken, with the space behind them.
+        atoms: Pieces of text that must not be broken, each with the space after it.
         lines: The printed lines, at most as many as atoms.
         runs: Each line's dark stretches.
-        face: What the type looks like, of `FACES`.
+        face: The typeface, one of `FACES`.
     """
     lengths = [text_width(atom.strip(), face) for atom in atoms]
     breaks = _best_breaks(*_coarse(lengths, _word_counts(atoms, lines), lines))
@@ -106,10 +106,10 @@ def aligned(
 def _coarse(
     lengths: Sequence[float], counts: Sequence[float], lines: Sequence[InkLine]
 ) -> tuple[list[Sequence[int]], Cost]:
-    """Where each line may end, and what is wrong with a line that holds these words.
+    """The possible ends of each line, and the cost of giving certain words to a line.
 
-    The length of a line's letters is compared, not that of the line: justified text stretches its
-    gaps.
+    The cost compares the total width of letters, not of the line, because justified text stretches
+    its gaps.
     """
     ends = list(accumulate(lengths, initial=0.0))
     inks = list(accumulate((line.dark for line in lines), initial=0.0))
@@ -126,7 +126,7 @@ def _coarse(
 
 
 def _best_breaks(ends: Sequence[Sequence[int]], cost: Cost) -> list[int]:
-    """The cheapest way to break the text into lines, each at one of its `ends`: 0, those ends."""
+    """The cheapest breaks of the text: 0, then the end of each line, chosen from its `ends`."""
     reached: list[tuple[float, list[int]]] = [(0.0, [0])]
     for line, possible in enumerate(ends):
         ways = [_cheapest(reached, end, partial(cost, line)) for end in possible]
@@ -137,10 +137,10 @@ def _best_breaks(ends: Sequence[Sequence[int]], cost: Cost) -> list[int]:
 def _cheapest(
     reached: Sequence[tuple[float, list[int]]], end: int, cost: Callable[[int, int], float]
 ) -> tuple[float, list[int]] | None:
-    """The cheapest way on to `end` from one of those reached, the cheapest of them first."""
+    """The cheapest way to `end` that extends one in `reached` (sorted by cost), if any can."""
     cheapest, taken = math.inf, None
     for before, breaks in reached:
-        if before > cheapest:  # no line costs less than nothing
+        if before > cheapest:  # costs are never negative
             break
         if breaks[-1] <= end:
             total = before + cost(breaks[-1], end)
@@ -150,7 +150,7 @@ def _cheapest(
 
 
 def misfit(lengths: Sequence[float], words: Sequence[Stretch]) -> float:
-    """By how many ems the words of a line miss their places in it, in the mean."""
+    """The mean difference, in ems, between the words' lengths and the stretches found for them."""
     if not words:
         return _NO_FIT
     em = sum(end - start for start, end in words) / sum(lengths)
@@ -159,7 +159,10 @@ def misfit(lengths: Sequence[float], words: Sequence[Stretch]) -> float:
 
 
 def _word_counts(atoms: Sequence[str], lines: Sequence[InkLine]) -> list[float]:
-    """How many words each line shows: the widest gaps of all, as many as the text has spaces."""
+    """How many words each line shows, as the widest gaps of all lines must be the text's spaces.
+
+    Where there are too few gaps or unspaced atoms, lines share the atoms by their dark width.
+    """
     spaces = sum(atom[-1].isspace() for atom in atoms) - len(lines)
     gaps = sorted((gap for line in lines for gap in line.gaps), reverse=True)
     if not 0 < spaces <= len(gaps) or not all(atom[-1].isspace() for atom in atoms):

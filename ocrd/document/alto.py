@@ -1,6 +1,6 @@
-"""NAME.alto.xml: words, lines and blocks in their places, in ALTO 4, for digital libraries.
+"""NAME.alto.xml: words, lines and blocks with their positions, in ALTO 4, for digital libraries.
 
-One file holds all pages, each a `Page` that stands by itself: its IDs begin with its number.
+One file holds all pages, each a self-contained `Page` element whose IDs contain the page number.
 https://www.loc.gov/standards/alto/
 """
 
@@ -35,7 +35,7 @@ http://www.loc.gov/standards/alto/v4/alto-4-4.xsd" SCHEMAVERSION="4.4">
 
 
 class AltoFile(WrittenText):
-    """The artefact NAME.alto.xml.  Coordinates are pixels of the page as it is seen."""
+    """The artefact NAME.alto.xml.  Coordinates are pixels of the page as displayed."""
 
     tail = "</Layout>\n</alto>\n"
 
@@ -45,12 +45,12 @@ class AltoFile(WrittenText):
         self._file.write(_HEAD + "".join(f"{line}\n" for line in _description(facts)))
 
     def add(self, page: ReadPage) -> None:
-        """Write a page; one that says nothing is empty, so that numbers hold."""
+        """Write a page; one without text becomes an empty element, so that numbers do not shift."""
         self._file.write(_page(page, *self._layouts.printed(page, "ALTO")))
 
 
 def xml(text: object) -> str:
-    """An attribute's value in quotes, less what XML cannot hold."""
+    """The text on one line as a quoted attribute; characters that XML forbids become U+FFFD."""
     return quoteattr(_NOT_XML.sub("\ufffd", one_line(str(text))))
 
 

@@ -1,4 +1,4 @@
-"""What PDF/A-2 forbids, found in a PDF's pages and taken out where nobody sees it.
+"""Finds what PDF/A-2 forbids in a PDF, and removes it where it is invisible.
 
 Numbers in brackets are clauses of ISO 19005-2.
 """
@@ -27,12 +27,12 @@ _FORBIDDEN = {  # actions (6.5.1)
     "JavaScript", "Launch", "Sound", "Movie", "ResetForm", "ImportData", "Hide", "SetOCGState",
     "Rendition", "Trans", "GoTo3DView",
 }  # fmt: skip
-_ANNOTATIONS = {  # that need nothing PDF/A lacks (6.3.1)
+_ANNOTATIONS = {  # types that PDF/A allows (6.3.1)
     "Text", "Link", "FreeText", "Line", "Square", "Circle", "Polygon", "PolyLine", "Highlight",
     "Underline", "Squiggly", "StrikeOut", "Stamp", "Caret", "Ink", "Popup", "FileAttachment",
     "Widget", "Watermark",
 }  # fmt: skip
-_BARE = frozenset({"Link", "Popup"})  # annotations without an appearance
+_BARE = frozenset({"Link", "Popup"})  # annotations that need no appearance
 _UNSEEN, _PRINT, _TOGGLE = 1 | 2 | 32, 4, 256  # flags of annotations (ISO 32000-1, 12.5.3)
 _BLENDS = {  # ISO 32000-1, 11.3.5
     "Normal", "Compatible", "Multiply", "Screen", "Overlay", "Darken", "Lighten", "ColorDodge",
@@ -46,12 +46,12 @@ _BAD_INLINE = re.compile(rb"/(LZW|CMYK|DeviceCMYK)\b|/(I|Interpolate)\s+true")
 _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _NO_PROFILE = "it has colours of four inks and no profile that says how they look"
 _OF_CATALOG = ("AA", "Requirements", "Perms", "Collection", "NeedsRendering", "Version")
-_LEAST_SIDE = 3.0  # units of a page (6.1.13)
+_LEAST_SIDE = 3.0  # of a page, in its units (6.1.13)
 _DEEPEST = 32
 
 
 class Inspector:
-    """Finds what a page shows that PDF/A forbids; what pages share is looked at once."""
+    """Finds visible content that PDF/A forbids; objects that pages share are inspected once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, bool], str] = {}
@@ -61,7 +61,7 @@ class Inspector:
     def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
         """The first fault of a page, in a few words; empty if there is none.
 
-        Fonts of hidden text, which draw nothing, need not be embedded, and are not looked at.
+        `fonts` is false where all text is hidden: fonts that draw nothing need not be embedded.
         """
         self._fonts = fonts
         node = object_of(page.parent, page.xref)
@@ -99,7 +99,7 @@ class Inspector:
         if not key[0]:
             return look(value)
         if key not in self._known:
-            self._known[key] = ""  # it may use itself
+            self._known[key] = ""  # the object may refer to itself
             self._known[key] = look(value)
         return self._known[key]
 
@@ -119,7 +119,7 @@ class Inspector:
         return f"its font {name_of(font, 'BaseFont') or '(unnamed)'} is not embedded"
 
     def _colours(self, space: Object) -> str:
-        """A colour space: those of devices other than grey and sRGB need a profile (6.2.4)."""
+        """The fault of a colour space: DeviceCMYK, even as an alternate, has no profile (6.2.4)."""
         if not mupdf.pdf_is_array(space):
             four = mupdf.pdf_is_name(space) and mupdf.pdf_to_name(space) == "DeviceCMYK"
             return _NO_PROFILE if four else ""
@@ -161,7 +161,7 @@ class Inspector:
         return self._colours(get(shading, "ColorSpace"))
 
     def _state(self, state: Object) -> str:
-        """A graphics state; transfer functions and halftones are for presses (6.2.5)."""
+        """The fault of a graphics state; drops its transfer functions and halftones (6.2.5)."""
         drop(state, "TR", "TR2", "HT", "HTP")
         blend = get(state, "BM")
         if mupdf.pdf_is_name(blend) and mupdf.pdf_to_name(blend) not in _BLENDS:
@@ -171,11 +171,11 @@ class Inspector:
 
 
 def tidy_page(page: PdfPage) -> None:
-    """Take out of a page what PDF/A forbids and nobody sees."""
+    """Remove from a page what PDF/A forbids and nobody sees; complete its resources and size."""
     document = page.parent
     node = object_of(document, page.xref)
     drop(node, "AA", "PresSteps")
-    if not has(node, "Resources"):  # a page has its own (6.2.2)
+    if not has(node, "Resources"):  # they must not be inherited (6.2.2)
         inherited = mupdf.pdf_dict_get_inheritable(node, mupdf.pdf_new_name("Resources"))
         if mupdf.pdf_is_dict(inherited):
             mupdf.pdf_dict_puts(node, "Resources", inherited)
@@ -190,7 +190,7 @@ def tidy_page(page: PdfPage) -> None:
 
 
 def tidy_document(document: Document) -> bool:
-    """The same for what belongs to no page; whether files are attached (of which 3b knows)."""
+    """Do the same for the rest of the document; whether it has attached files (PDF/A-3b)."""
     catalog = object_of(document, document.pdf_catalog())
     drop(catalog, *_OF_CATALOG)
     drop(get(catalog, "Names"), "JavaScript", "AlternatePresentations")
@@ -215,9 +215,9 @@ def tidy_document(document: Document) -> bool:
 
 
 def has_intent(document: Document) -> bool:
-    """Whether a document says how its colours are meant, without which they mean nothing (6.2.3).
+    """Whether a document has a PDF/A output intent with a profile, which defines colours (6.2.3).
 
-    Some programs claim PDF/A and leave it out.
+    Some programs claim PDF/A without writing one.
     """
     intents = items_of(get(object_of(document, document.pdf_catalog()), "OutputIntents"))
     return any(
@@ -228,7 +228,7 @@ def has_intent(document: Document) -> bool:
 
 
 def _files(document: Document, xref: int) -> Iterator[Object]:
-    """The files that an object attaches; those told of in an array become objects of their own."""
+    """The file specifications in an object; direct ones in an array become indirect objects."""
     pdf, node = pymupdf._as_pdf_document(document), object_of(document, xref)
     if mupdf.pdf_is_stream(get(get(node, "EF"), "F")):
         yield mupdf.pdf_new_indirect(pdf, xref, 0)
@@ -241,7 +241,7 @@ def _files(document: Document, xref: int) -> Iterator[Object]:
 
 
 def _parts(node: Object, depth: int = 0) -> Iterator[Object]:
-    """An object and what stands in it, that in those and so on, but for other objects."""
+    """An object and, recursively, its direct parts; references are not followed."""
     yield node
     for value in [*values_of(node), *items_of(node)]:
         if depth < _DEEPEST and not mupdf.pdf_is_indirect(value):
@@ -249,7 +249,7 @@ def _parts(node: Object, depth: int = 0) -> Iterator[Object]:
 
 
 def _tidy_stream(document: Document, xref: int) -> None:
-    """Pack a stream anew that is packed by a patented or a secret way (6.1.7.2)."""
+    """Recompress a stream that uses the LZW or the Crypt filter, which are forbidden (6.1.7.2)."""
     kind, filters = document.xref_get_key(xref, "Filter")
     if document.xref_is_stream(xref) and kind != "null" and re.search(r"LZW|Crypt", filters):
         document.update_stream(xref, document.xref_stream(xref))
@@ -257,7 +257,7 @@ def _tidy_stream(document: Document, xref: int) -> None:
 
 
 def _tidy_file(file: Object) -> None:
-    """Say of an attached file what PDF/A-3 wants to know (6.8)."""
+    """Add the entries that PDF/A-3 requires of an attached file (6.8)."""
     name = next(
         filter(None, (mupdf.pdf_to_text_string(get(file, key)) for key in ("UF", "F"))), "file"
     )
@@ -284,7 +284,7 @@ def _tidy_actions(node: Object) -> None:
 
 
 def _kept(annotation: Object) -> bool:
-    """Whether an annotation can stay, which is made fit for it (6.3)."""
+    """Whether an annotation can stay; one that can is made to conform (6.3)."""
     kind, flags = name_of(annotation, "Subtype"), mupdf.pdf_to_int(get(annotation, "F"))
     if kind not in _ANNOTATIONS or (flags & _UNSEEN and kind != "Popup"):
         return False
@@ -304,7 +304,7 @@ def _kept(annotation: Object) -> bool:
 
 
 def _content_fault(content: bytes) -> str:
-    """What operators say that PDF/A forbids; words in strings may be taken for them."""
+    """The fault in a stream's operators, if any; text in strings may be mistaken for operators."""
     if _INKS.search(content):
         return _NO_PROFILE
     if any(_BAD_INLINE.search(match[1]) for match in _INLINE.finditer(content)):

@@ -1,4 +1,4 @@
-"""What a bundle is made from."""
+"""The specification that a bundle is built from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ocrd.modes import AnswerFormat
 JSON: TypeAlias = JsonValue
 
 FIGURES = ".images"
-SUFFIXES = {  # of each output's files; who comes first here is the main one of those that are made
+SUFFIXES = {  # of each output's files; the first output here that was made is the main one
     "markdown": (".md",),
     "pdf": (".pdf",),
     "text": (".txt",),
@@ -29,18 +29,18 @@ SUFFIXES = {  # of each output's files; who comes first here is the main one of 
 OUTPUTS = frozenset(SUFFIXES)
 BLANK, BARCODE = "blank", "barcode"
 IMAGES = "images"  # the folder of the figures, beside the texts that link to them
-SUFFIX_ROOM = max(len(end) for ends in SUFFIXES.values() for end in ends)  # bytes a stem leaves
+SUFFIX_ROOM = max(len(end) for ends in SUFFIXES.values() for end in ends)  # bytes after a stem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageOrigin:
-    """Where a page of the document lies.
+    """Where a page of the document comes from.
 
     Attributes:
-        source: A file; it is only read.
-        kind: `pdf`, `image`, or `unreadable` for one that no page can be had of.
-        page: The page's number in it, from 1.
-        pages: How many pages it has.
+        source: The file that holds it; only read.
+        kind: `pdf`, `image`, or `unreadable` for a file from which no page can be read.
+        page: The page's number in the file, from 1.
+        pages: How many pages the file has.
     """
 
     source: Path
@@ -51,11 +51,11 @@ class PageOrigin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Separator:
-    """What ends a document in a pile.
+    """What separates the documents of a pile.
 
     Attributes:
         kind: `BLANK` or `BARCODE`.
-        code: Which barcode does; empty for any.
+        code: The barcode that separates; empty for any barcode.
     """
 
     kind: str
@@ -68,31 +68,31 @@ class Separator:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSpec:
-    """Everything `build_bundle` needs; plain data, for a child.
+    """Everything `build_bundle` needs, as plain data for a child process.
 
     Attributes:
-        source: The original, in the spool; it is only read.  A folder if it is several files.
-        name: Stem of the artefacts, as `os.fsdecode` gives it; safe and short enough.
+        source: The original in the spool, only read; a folder if there are several files.
+        name: Stem of the artefacts' names, as `os.fsdecode` gives it; safe and short enough.
         kind: `pdf` or `image`.
         pages: JSON lines, one page a line in page order: `number`, `state`, `tries`, `tokens`,
             `seconds`, `reused`, `error` (object or null), `result` (the object of
-            `PageResult.to_json`, or null), and where it is not plain `came_from` (object) and
+            `PageResult.to_json`, or null) and, where they apply, `came_from` (object) and
             `pile_page` (number).
-        into: The bundle: a folder that exists and is empty.
-        outputs: Which artefacts are wanted, of `OUTPUTS`.
-        answers: How the model's words are to be read.
+        into: The bundle's folder, which exists and is empty.
+        outputs: The wanted artefacts, from `OUTPUTS`.
+        answers: How to interpret the model's answers.
         dpi: Resolution of figures, and of the boxes drawn over an image.
         facts: What the sidecar says about the job: source, sha256, engine, model, mode, prompt …
-        pdf_text: What becomes of text that a PDF's page has: `auto` and `ocr` leave it and add to
-            it what it lacks, but that `auto` replaces a hidden layer that is no text; `redo`
-            replaces every hidden layer; `keep` adds none.
-        drop_blank: Leave blank pages out of the Markdown and the PDF (numbers do not shift).
+        pdf_text: What to do with text that a PDF page already has: `auto` and `ocr` keep it and
+            add what it lacks, but `auto` replaces a hidden layer that is faulty and adds a whole
+            layer beside faulty visible text; `redo` replaces every hidden layer; `keep` adds none.
+        drop_blank: Leave blank pages out of Markdown, plain text and PDF (numbers do not shift).
         upright: Turn pages the way the engine turned them to read them.
         max_pixels: An image frame larger than this is not decoded.
-        origins: Where each page lies; empty when page n is page n of `source`.
-        separator: What ends a document, if this is a pile of several.
+        origins: Where each page comes from; empty when page n is page n of `source`.
+        separator: What separates the documents, if this is a pile of several.
         images: Name of the figures' folder.
-        title: What the results will be called; `name` is empty where artefacts are named later.
+        title: The later name of the results, where `name` is empty since they are named later.
     """
 
     source: Path
@@ -114,7 +114,7 @@ class BundleSpec:
     title: str = ""
 
     def places(self, total: int) -> tuple[PageOrigin, ...]:
-        """Where each of so many pages lies, plain or not."""
+        """The origin of each page: `origins`, or otherwise the `total` pages of `source`."""
         return self.origins or tuple(
             PageOrigin(source=self.source, kind=self.kind, page=number, pages=total)
             for number in range(1, total + 1)

@@ -1,4 +1,4 @@
-"""NAME.boxes.pdf or NAME.boxes.jpg: where the engine saw what, drawn over the pages."""
+"""NAME.boxes.pdf or NAME.boxes.jpg: the engine's layout boxes, drawn over the pages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OTHERS: tuple[Colour, ...] = ((0.55, 0.40, 0.05), (0.25, 0.45, 0.05), (0.05, 0.
 
 
 class BoxesPdf:
-    """The artefact: rectangles and labels as vectors over the pages."""
+    """The artefact NAME.boxes.pdf: rectangles and labels as vectors over the pages."""
 
     def __init__(self, pdf: LayeredPdf, spec: BundleSpec) -> None:
         self._pdf = pdf
@@ -55,20 +55,20 @@ class BoxesPdf:
         self._pdf.done_with_page()
 
     def finish(self) -> str:
-        """The artefact's name."""
+        """Save the PDF; the artefact's name."""
         self._pdf.let_go()
         return self._pdf.path.name
 
 
 class BoxesPicture(BoxesPdf):
-    """The artefact for one image: the same as a JPEG; `pdf` is drawn on, and not kept."""
+    """The artefact NAME.boxes.jpg of a single image: a rendering of `pdf`, which is not kept."""
 
     def __init__(self, target: Path, pdf: LayeredPdf, spec: BundleSpec) -> None:
         super().__init__(pdf, spec)
         self._target = target
 
     def finish(self) -> str:
-        """The artefact's name."""
+        """Render the page as a JPEG; the artefact's name."""
         self._pdf.let_go()
         self._pdf.view(1, self._spec.dpi).colour.save(self._target, "JPEG", quality=_QUALITY)
         self._pdf.close()
@@ -76,13 +76,13 @@ class BoxesPicture(BoxesPdf):
 
 
 def _drawing(page: ReadPage, frame: PageFrame) -> bytes:
-    """The content stream that outlines each box and writes its label on top of it.
+    """The content stream that outlines each box and writes its label above it, if ASCII.
 
-    A page that is not whole is labelled in its corner.
+    A page that is not done also gets its state as a label in its corner.
     """
-    scale = min(frame.width, frame.height) / 600  # the thickness of outlines
+    scale = min(frame.width, frame.height) / 600  # the thickness of outlines, in units of the page
     parts = [f"{numbers(*frame.matrix)} cm {numbers(max(scale, 0.2))} w"]
-    labelled = page.answers is not AnswerFormat.SPANS  # there, the text is the label
+    labelled = page.answers is not AnswerFormat.SPANS  # there, the label is the text itself
     for block in page.blocks:
         colour = numbers(*_colour_of(block.label))
         for box in block.boxes:
@@ -97,7 +97,7 @@ def _drawing(page: ReadPage, frame: PageFrame) -> bytes:
 
 
 def _colour_of(label: str) -> Colour:
-    """A label's colour; kinds of text and captions share their family's."""
+    """A label's colour: its own, that of its family (`image` for `image_caption`), or by hash."""
     family = label if label in _COLOURS else label.partition("_")[0]
     return _COLOURS.get(family) or _OTHERS[zlib.crc32(label.encode()) % len(_OTHERS)]
 
@@ -107,7 +107,7 @@ def _path(place: Box) -> str:
 
 
 def _tag(label: str, place: Box, size: float, colour: str) -> str:
-    """White words on a plate, above a box's corner, or inside it at the top of the page."""
+    """White text on a coloured plate, above a box's corner or, at the page's top, inside it."""
     top = place.y1 - 1.2 * size if place.y1 > 1.2 * size else place.y1
     plate = Box(place.x1, top, place.x1 + (text_width(label) + 0.5) * size, top + 1.2 * size)
     words = label.replace("\\", "").replace("(", "").replace(")", "")

@@ -1,7 +1,7 @@
-"""Builds the bundle of one job: everything people open, from what the engine said.
+"""Builds the bundle of one job, all the files that people open, from the engine's results.
 
-The pages are read one by one and go through all artefacts in turn; nothing holds more than a page
-(or, in the PDFs, a chunk of pages), so a document of 3,000 pages takes the memory of one of 20.
+Pages are read one by one and passed to every artefact in turn; nothing holds more than a page (or,
+in the PDFs, a chunk of pages), so 3,000 pages take no more memory than 20.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
 
 _WORK = ".work"  # in the bundle while it is being built
-_GROWTH, _SPARE = 1.3, 20_000  # bytes, of an original: a PDF that takes more has a note
+_GROWTH, _SPARE = 1.3, 20_000  # a PDF over this factor of its original plus these bytes gets a note
 
 
 class Artefact(Protocol):
-    """A file (or folder) of the bundle in the making."""
+    """A file or folder of the bundle while it is being built."""
 
     def add(self, page: ReadPage) -> None:
-        """Take in the next page."""
+        """Add the next page."""
 
     def finish(self) -> str:
-        """Complete it; its name in the bundle, or an empty string if nothing came of it."""
+        """Complete the artefact; its name in the bundle, or an empty string if there is none."""
 
 
 def build_bundle(spec: BundleSpec) -> tuple[str, ...]:
     """Fill the folder `spec.into`; nothing is fsynced, and the original is only read.
 
-    To be run in a bounded child process: the original may be hostile.
+    Run it in a confined child process, since the original may be hostile.
 
     Returns:
         Names of the bundle's top-level entries, in the order they were finished.
 
     Raises:
         BadFileError: The original cannot be opened at all.
-        OSError: The disk did not take it.
-        ValueError, KeyError, TypeError: `spec.pages` does not hold pages.
+        OSError: A file cannot be written.
+        ValueError, KeyError, TypeError: `spec.pages` is not a valid list of pages.
     """
     total = records.count(spec.pages)
     work = spec.into / _WORK
@@ -70,7 +70,7 @@ def build_bundle(spec: BundleSpec) -> tuple[str, ...]:
 
 
 def base_of(spec: BundleSpec, work: Path, total: int) -> SourcePdf:
-    """The PDF that all else is drawn on, made in the folder `work` unless it is the original."""
+    """The PDF that the artefacts show: the original, or one made in the folder `work`."""
     target = work / "base.pdf"
     if spec.kind == "pdf" and not spec.origins:
         return from_pdf(spec.source, target)
@@ -80,7 +80,7 @@ def base_of(spec: BundleSpec, work: Path, total: int) -> SourcePdf:
 def _artefacts(
     spec: BundleSpec, base: SourcePdf, pages: PdfPages, total: int, stack: ExitStack
 ) -> Iterator[Artefact]:
-    """What is wanted, in an order in which each finds what it needs of those before it."""
+    """The wanted artefacts, each after those whose results it needs."""
     wanted, work = spec.outputs, spec.into / _WORK
     layouts, notes = Layouts(pages, spec.dpi), list(base.notes)
 
@@ -120,7 +120,7 @@ def _artefacts(
 
 
 def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> tuple[str, ...]:
-    """Send every page through all artefacts and complete them."""
+    """Pass every page to all artefacts and complete them; their names."""
     for page in records.read(spec.pages, spec.answers):
         if spec.drop_blank:
             page.dropped = is_blank_page(page, pages, spec.dpi)
@@ -132,14 +132,14 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> tup
 
 
 def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
-    """Whether nothing was read and nothing is there: an unread photo is no blank page."""
+    """Whether nothing was read on the page and it shows nothing either, not even a photo."""
     with noted(page, "not looked at for blankness"):
         return page.is_silent and pages.view(page.record.number, dpi).is_blank
     return False
 
 
 class _Complaints:
-    """Notes of what MuPDF could not show of a page, for the sidecar that comes after it."""
+    """Notes what MuPDF could not show of a page, for the sidecar, which comes after it."""
 
     def __init__(self, pages: PdfPages, spec: BundleSpec) -> None:
         self._pages = pages
@@ -151,7 +151,7 @@ class _Complaints:
         with noted(page, "it cannot be looked at"):
             view = self._pages.view(page.record.number, self._spec.dpi)
             if not view.problems and not view.words:
-                view.grey  # noqa: B018 - drawn for what is said of it
+                view.grey  # noqa: B018 - drawing it collects the problems
             if view.problems:
                 said = one_line(view.problems[0])
                 page.notes.append(f"the page may show less than it should: {said}")
@@ -161,7 +161,7 @@ class _Complaints:
 
 
 class _Growth:
-    """Says which PDFs are much larger than their original, and how much was added to its pages."""
+    """Notes which PDFs are much larger than their original, and how much was added to its pages."""
 
     def __init__(
         self, made: list[Path], pages: PdfPages, spec: BundleSpec, notes: list[str]
@@ -172,11 +172,11 @@ class _Growth:
         self._spec = spec
 
     def add(self, page: ReadPage) -> None:
-        """Nothing: it looks at what was made."""
+        """Do nothing: only the finished files matter."""
 
     def finish(self) -> str:
-        """Tell; it makes no file."""
-        spec = self._spec  # of a pile it may be some pages only
+        """Write the notes; an empty string, since there is no file."""
+        spec = self._spec  # a document of a pile has only some of the pages
         parts = [origin.source.stat().st_size / origin.pages for origin in spec.origins]
         before = round(sum(parts)) if parts else spec.source.stat().st_size
         for path in filter(Path.exists, self._made):

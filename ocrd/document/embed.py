@@ -1,8 +1,8 @@
-"""A page of an image file -> a PDF image, as little changed as can be.
+"""Turns a page of an image file into a PDF image, changed as little as possible.
 
-JPEG, JPEG 2000 and most PNGs go in as they are; bitonal pages become CCITT G4; what is lossless
-keeps its pixels, packed like a PNG.  Lossy formats that PDF lacks (WebP, HEIC, AVIF, JPEG in
-TIFF) become JPEG, or JPEG 2000 where a JPEG of fair quality would be much larger than they were.
+JPEG, JPEG 2000 and most PNGs are embedded unchanged; bitonal pages become CCITT G4; other lossless
+images keep their pixels, packed like a PNG.  Lossy formats that PDF lacks (WebP, HEIC, AVIF, JPEG
+in TIFF) become JPEG, or JPEG 2000 where a JPEG of fair quality would be much larger.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _LOSSY = frozenset({"HEIF", "AVIF"})
 _PNG = frozenset({"1", "L", "RGB", "P"})
 _KEPT = frozenset({"1", "L", "P", "RGB", "CMYK"})  # modes that PDF knows
 _HEADER = 13  # bytes of an IHDR
-_USUAL = 2  # of zlib's four levels of compression, as its streams tell them
-_GROWTH, _SPARE = 1.3, 12_000  # of a picture's bytes: what it may have more in the PDF
-_QUALITIES = ((93, 0), (88, 0), (80, 2), (72, 2))  # of JPEG, with its subsampling
-_SHARE_OF_LIMIT = 0.97  # for JPEG 2000, whose rate is met roughly
+_USUAL = 2  # zlib's default among the four levels that a stream's header can state
+_GROWTH, _SPARE = 1.3, 12_000  # factor and bytes by which a picture may grow in the PDF
+_QUALITIES = ((93, 0), (88, 0), (80, 2), (72, 2))  # of JPEG, with Pillow's subsampling
+_SHARE_OF_LIMIT = 0.97  # for JPEG 2000, which meets its rate only roughly
 _STRIP_COUNTS, _TILE_COUNTS = 279, 325
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a PDF needs to know of an image.
+    """An image as a PDF can embed it.
 
     Attributes:
-        entries: Of the image's dictionary, without colour space and length.
+        entries: Entries of the image's dictionary, without colour space and length.
         data: The stream.
-        colours: The colour space, if no profile says more; empty when the data says it itself.
-        profile: An ICC profile that fits `components`, or nothing.
+        colours: The colour space, unless `profile` defines it; empty if the data itself does.
+        profile: An ICC profile that fits `components`, or empty.
         components: Colour components of a pixel.
-        orientation: Exif's number, which the pixels still have.
-        note: Why it is much larger than it was, if it is.
+        orientation: The EXIF orientation (1 to 8) that is still to be applied to the pixels.
+        note: Why it is much larger than in its file; empty if it is not.
     """
 
     entries: str
@@ -56,7 +56,7 @@ class Picture:
 
 
 def picture(page: ImagePage) -> Picture:
-    """What to embed for a page.
+    """The PDF image of a page.
 
     Raises:
         PageError, PlaceError: The page cannot be decoded.
@@ -79,7 +79,7 @@ def picture(page: ImagePage) -> Picture:
 
 
 def leanest(image: Image.Image) -> Picture:
-    """A drawn page in RGB: without loss where that is no larger than a good JPEG."""
+    """A rendered RGB page: lossless, or a good JPEG if that takes less than two thirds as much."""
     lean = _lean(image)
     made = _bitonal(lean) if lean.mode == "1" else _packed(_few_colours(lean) or lean)
     buffer = io.BytesIO()
@@ -111,9 +111,9 @@ def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
 
 
 def _other_ways(image: Image.Image) -> Iterator[Picture]:
-    """Without loss, but not as usual."""
+    """Other lossless encodings of an image."""
     if image.mode == "1":
-        yield _packed(image)  # of dots and patterns G4 makes more than they were
+        yield _packed(image)  # G4 makes dots and patterns larger
     if image.mode in ("L", "RGB"):
         yield from (_deflated(image), _jpeg2000(image))
     if few := _few_colours(image):
@@ -140,7 +140,7 @@ def _riff_chunks(data: bytes) -> Iterator[bytes]:
 
 
 def _stored_bytes(page: ImagePage) -> int:
-    """How many bytes of its file a page takes."""
+    """The size of a page within its file, in bytes."""
     if page.alone:
         return len(page.data())
     if isinstance(page.image, TiffImagePlugin.TiffImageFile):
@@ -154,14 +154,14 @@ def _size(image: Image.Image) -> str:
 
 
 def _profile(image: Image.Image, components: int) -> bytes:
-    """The image's colour profile, if it is one and of the right kind."""
+    """The image's ICC profile if it is complete and fits `components`; otherwise empty."""
     profile = image.info.get("icc_profile") or b""
     whole = len(profile) >= 128 and struct.unpack(">I", profile[:4])[0] == len(profile)
     return profile if whole and profile[16:20] == _PROFILES[components] else b""
 
 
 def _eight_bits(image: Image.Image, data: bytes, packed: str) -> Picture:
-    """An image of eight bits a channel, by the filter (and what belongs to it) that packs it."""
+    """An image of eight bits per channel; `packed` is its filter and any further entries."""
     components = _COMPONENTS[image.mode]
     entries = f"{_size(image)}/BitsPerComponent 8/Filter/{packed}"
     return Picture(entries, data, _COLOURS[components], _profile(image, components), components)
@@ -175,7 +175,7 @@ def _jpeg(image: Image.Image, data: bytes) -> Picture:
 
 
 def _lossy(image: Image.Image, limit: float) -> Picture:
-    """The best JPEG that is small enough, or else a JPEG 2000 that is."""
+    """The best JPEG of at most `limit` bytes (for CMYK, of any size), otherwise a JPEG 2000."""
     flat = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
     profile = image.info.get("icc_profile")
     for quality, subsampling in _QUALITIES:
@@ -190,7 +190,7 @@ def _lossy(image: Image.Image, limit: float) -> Picture:
 
 
 def _jpeg2000(image: Image.Image, rate: float = 0.0) -> Picture:
-    """Lossless, or packed by a rate."""
+    """The image as JPEG 2000: lossless, or compressed by the factor `rate`."""
     buffer = io.BytesIO()
     how = {"quality_mode": "rates", "quality_layers": [rate], "irreversible": True} if rate else {}
     image.save(buffer, "JPEG2000", **how)
@@ -198,12 +198,12 @@ def _jpeg2000(image: Image.Image, rate: float = 0.0) -> Picture:
 
 
 def _deflated(image: Image.Image) -> Picture:
-    """Without a predictor, which is tighter for clean text."""
+    """The image deflated without a predictor, which is smaller for clean text."""
     return _eight_bits(image, zlib.compress(image.tobytes(), 9), "FlateDecode")
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """In a mode that PDF knows, as it was read; what shines through becomes white."""
+    """The image in a mode that PDF has; transparent parts become white."""
     if is_full_grey(image) or (image.mode in _KEPT and not image.has_transparency_data):
         return image
     seen = eight_bits(image)
@@ -211,7 +211,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _lean(image: Image.Image) -> Image.Image:
-    """The same pixels in fewer channels or bits, where that says all."""
+    """The same pixels in fewer channels or bits, where that loses nothing."""
     info = image.info
     if image.mode == "RGB":
         red, green, blue = image.split()
@@ -225,7 +225,7 @@ def _lean(image: Image.Image) -> Image.Image:
 
 
 def _few_colours(image: Image.Image) -> Image.Image | None:
-    """The same pixels with a palette, if that can say all of their colours."""
+    """The same RGB pixels with a palette; None if they have more than 256 colours."""
     if image.mode != "RGB" or image.getcolors(256) is None:
         return None
     few = image.quantize(256)
@@ -233,7 +233,7 @@ def _few_colours(image: Image.Image) -> Image.Image | None:
 
 
 def _bitonal(image: Image.Image) -> Picture:
-    """CCITT group 4, by way of a one-strip TIFF."""
+    """The image in CCITT group 4, taken from a one-strip TIFF."""
     buffer = io.BytesIO()
     black_is_zero, one_strip = {262: 1}, {278: image.height}
     image.save(buffer, "TIFF", compression="group4", tiffinfo={**black_is_zero, **one_strip})
@@ -250,7 +250,7 @@ def _bitonal(image: Image.Image) -> Picture:
 
 
 def _packed(image: Image.Image) -> Picture:
-    """A PNG's pixel data are what PDF calls Flate with a PNG predictor (ISO 32000-1, 7.4.4.4)."""
+    """The image as PNG data, which is PDF's Flate with a PNG predictor (ISO 32000-1, 7.4.4.4)."""
     if image.mode == "CMYK":
         return _deflated(image)
     buffer = io.BytesIO()
@@ -259,7 +259,7 @@ def _packed(image: Image.Image) -> Picture:
 
 
 def _can_stay(header: bytes, palette: bytes, data: bytes) -> bool:
-    """Whether a PNG's parts are what a PDF can hold, and packed no worse than we would."""
+    """Whether a PDF can hold a PNG's parts as they are, and they are compressed as well as ours."""
     if len(header) != _HEADER or len(data) < 2:
         return False
     depth, kind, interlaced = header[8], header[9], header[12]

@@ -10,12 +10,12 @@ from ocrd.document.records import ReadPage, noted
 from ocrd.imaging import turned_clockwise
 from ocrd.page import Box
 
-_MOST = 100  # of a page; a model that goes in circles sees thousands
+_MOST = 100  # of a page; a model that repeats itself reports thousands
 _QUALITY = 90
 
 
 class Figures:
-    """The artefact: cuts out what the engine called a figure; only such pages are rendered."""
+    """The artefact: the figures that the engine saw; only pages with figures are rendered."""
 
     def __init__(self, base: PdfPages, folder: Path, dpi: int) -> None:
         self._base = base
@@ -23,7 +23,7 @@ class Figures:
         self._dpi = dpi
 
     def add(self, page: ReadPage) -> None:
-        """Cut out a page's figures and enter them in `page.figures`."""
+        """Cut out a page's figures and record them in `page.figures`."""
         cut_out: dict[Box, str] = {}
         for index, block in enumerate(page.blocks):
             if block.label not in FIGURES or not block.boxes:
@@ -40,7 +40,7 @@ class Figures:
         return self._folder.name if self._folder.exists() else ""
 
     def _cut_out(self, page: ReadPage, box: Box, count: int) -> str:
-        """The picture's name, relative to the bundle."""
+        """Save the figure in `box`; its name, relative to the bundle."""
         name = f"{page.record.number}-{count}.jpg"
         figure = self._base.view(page.record.number, self._dpi).cut(box)
         self._folder.mkdir(exist_ok=True)

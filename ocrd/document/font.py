@@ -1,9 +1,9 @@
-"""The invisible font: a few kilobytes that stand for every character there is.
+"""The font of invisible text: a few kilobytes for all of Unicode.
 
-Text that lies under a scan is never drawn (ISO 32000-1, 9.3.6: rendering mode 3).  What viewers
-need is the width of each character, to mark the right place, its Unicode value, to search and
-copy, and for some (PDFium) an outline: each glyph is a box as wide as its advance.  Codes are
-UTF-16 units; characters beyond the first 65,536 get codes of the private use area as they come.
+Text under a scan is never drawn (ISO 32000-1, 9.3.6: rendering mode 3).  Viewers need the width of
+each character to highlight the right place, its Unicode value to search and copy, and some
+(PDFium) an outline: each glyph is a box as wide as its advance.  Codes are UTF-16 units;
+characters beyond U+FFFF get codes of the private use area in the order in which they occur.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ocrd.pdffile import pymupdf
 
 NAME = "OcrdText"
 ASCENT, DESCENT = 0.8, 0.2  # of an em: together one, so that a line's height is its font size
-FACES = ("helv", "tiro", "cour")  # what type looks like: MuPDF's names of the three kinds
+FACES = ("helv", "tiro", "cour")  # MuPDF's names for sans serif, serif and monospaced type
 
-_OTHER = 556  # the commonest width of all: figures and most small letters
+_OTHER = 556  # the commonest width: digits and most small letters
 _FULL = 1000
-_GREEK, _GENERAL = 0x370, 0x2000  # between them, all is taken to be as wide as most
+_GREEK, _GENERAL = 0x370, 0x2000  # between them, even marks are taken to have the commonest width
 _EAST = 0x2E80  # from here on characters fill a square …
 _NARROW_EAST = ((0xFB00, 0xFE2F), (0xFF61, 0xFFDF))  # … but for these
 _PRIVATE_FROM, _PRIVATE_TO = 0xE000, 0xF8FF
 _REPLACEMENT = 0xFFFD
-_LAST_OF_PLANE = "\uffff"  # up to here a character's code is its number
+_LAST_OF_PLANE = "\uffff"  # up to here, a character's code is its code point
 
 _CMAP_HEAD = """/CIDInit /ProcSet findresource begin
 12 dict begin
@@ -47,7 +47,7 @@ end
 
 @functools.cache
 def char_width(char: str, face: str = FACES[0]) -> int:
-    """The advance of a character, in thousandths of an em: about what print gives it."""
+    """The advance of a character in thousandths of an em, about as in print."""
     code = ord(char)
     if code >= _EAST:
         return _OTHER if any(low <= code <= high for low, high in _NARROW_EAST) else _FULL
@@ -61,12 +61,12 @@ def char_width(char: str, face: str = FACES[0]) -> int:
 
 
 def text_width(text: str, face: str = FACES[0]) -> float:
-    """The natural length of a text, in ems."""
+    """The natural width of a text, in ems."""
     return sum(char_width(char, face) for char in text) / 1000
 
 
 class LayerFont:
-    """The font in a PDF, entered when it is first needed, for all the pages of a document."""
+    """The font in one PDF, added when it is first needed and shared by all pages."""
 
     def __init__(self, pdf: LayeredPdf) -> None:
         self._pdf = pdf
@@ -75,7 +75,7 @@ class LayerFont:
 
     @property
     def xref(self) -> int:
-        """The number of its object."""
+        """The font's object number; adds the font to the PDF if necessary."""
         if not self._xref:
             self._enter()
         return self._xref
@@ -87,12 +87,12 @@ class LayerFont:
         return "".join(f"{self._code(char):04X}" for char in text)
 
     def finish(self) -> None:
-        """Say what the codes mean that were given out."""
+        """Write the final map from codes to text."""
         if self._xref:
             self._pdf.put_stream(self._to_unicode, self.to_unicode())
 
     def to_unicode(self) -> bytes:
-        """The CMap that takes codes back to text."""
+        """The CMap that maps codes to text."""
         ranges, first = [], 0
         for code in [*sorted(self._beyond.values()), 0x10000]:
             if first < code:

@@ -1,4 +1,4 @@
-"""NAME.hocr: words, lines and blocks in their places, in hOCR 1.2, as OCR programs exchange them.
+"""NAME.hocr: words, lines and blocks with their positions, in hOCR 1.2, common to OCR programs.
 
 http://kba.github.io/hocr-spec/1.2/
 """
@@ -35,7 +35,7 @@ ocr_table ocrp_wconf"/>
 
 
 class HocrFile(WrittenText):
-    """The artefact NAME.hocr.  Coordinates are pixels of the page as it is seen."""
+    """The artefact NAME.hocr.  Coordinates are pixels of the page as displayed."""
 
     tail = "</body>\n</html>\n"
 
@@ -50,7 +50,7 @@ class HocrFile(WrittenText):
         self._file.write(_HEAD.format(title=title, system=xml(system.strip()), pages=pages))
 
     def add(self, page: ReadPage) -> None:
-        """Write a page; one that says nothing is empty, so that numbers hold."""
+        """Write a page; one without text becomes an empty element, so that numbers do not shift."""
         found, blocks = self._layouts.printed(page, "hOCR")
         size = found or PageSize(8.5, 11, 72)
         number = page.record.number

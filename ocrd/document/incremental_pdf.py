@@ -1,7 +1,7 @@
-"""Adds to the pages of a PDF without touching what they are, in memory that stays flat.
+"""Adds content to the pages of a PDF without rewriting the file, in constant memory.
 
-The original's bytes stay where they are; each chunk of pages is appended as an incremental update
-(ISO 32000-1, 7.5.6) and the file opened anew, so that no more than a chunk is ever held.
+The original's bytes stay in place; each chunk of pages is appended as an incremental update
+(ISO 32000-1, 7.5.6) and the file is reopened, so that at most one chunk is held.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PdfPages:
 
     @property
     def document(self) -> Document:
-        """The file, open; only valid until the next `done_with_page`."""
+        """The open document; only valid until the next `done_with_page`."""
         if self._open is None:
             self._open = open_pdf(self._name())
         return self._open
@@ -58,19 +58,19 @@ class PdfPages:
         return self.document[number - 1]
 
     def view(self, number: int, dpi: int) -> PageView:
-        """How page `number` is seen; the same object until the next page is."""
+        """The view of page `number`; the same object until another page is viewed."""
         if self._view is None or self._view[0] != number:
             self._view = (number, PageView(self.page(number), dpi))
         return self._view[1]
 
     def done_with_page(self) -> None:
-        """Count a page as finished; every so often, let go of everything held."""
+        """Count a page as finished; after every `CHUNK` pages, let go of everything."""
         self._seen += 1
         if self._seen % CHUNK == 0:
             self.let_go()
 
     def let_go(self) -> None:
-        """Hold nothing until a page is asked for again."""
+        """Release everything until a page is asked for again."""
         self.close()
 
     def close(self) -> None:
@@ -94,17 +94,17 @@ class PdfPages:
 
 
 class LayeredPdf(PdfPages):
-    """A PDF file that is being added to; what was not saved is lost when it is closed."""
+    """A PDF file to which content is added; `close` discards what was not saved."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._drawn: set[int] = set()
 
     def let_go(self) -> None:
-        """Append what was added to the file, and hold nothing.
+        """Append all additions to the file and release everything.
 
         Raises:
-            OSError: The disk did not take it.
+            OSError: The disk is full, read-only or faulty.
         """
         if self._open is not None and self._open.is_dirty:
             try:
@@ -114,10 +114,10 @@ class LayeredPdf(PdfPages):
         self.close()
 
     def write_anew(self, target: Path) -> None:
-        """Write the document, less what nothing refers to, to another file of a plain name.
+        """Write the document, less unreferenced objects and encryption, to a path of valid UTF-8.
 
         Raises:
-            OSError: The disk did not take it.
+            OSError: The disk is full, read-only or faulty.
         """
         try:
             self.document.save(str(target), garbage=1, encryption=pymupdf.PDF_ENCRYPT_NONE)
@@ -125,7 +125,7 @@ class LayeredPdf(PdfPages):
             raise _disk_fault(error, target) from error
 
     def add_object(self, source: str, stream: bytes | None = None) -> int:
-        """A new object, with a stream or without; its number."""
+        """Add an object, with or without a stream; its number."""
         xref: int = self.document.get_new_xref()
         self.document.update_object(xref, source)
         if stream is not None:
@@ -133,17 +133,17 @@ class LayeredPdf(PdfPages):
         return xref
 
     def add_deflated(self, stream: bytes) -> int:
-        """A new object with a stream that is deflated already; its number."""
+        """Add an object whose stream is already deflated; its number."""
         xref = self.add_object("<<>>")
         self.document.update_stream(xref, stream, compress=0)
         self.document.xref_set_key(xref, "Filter", "/FlateDecode")
         return xref
 
     def put_stream(self, xref: int, stream: bytes) -> None:
-        """Give an object this stream, deflated, in place of the one it may have.
+        """Set or replace an object's stream, deflated if that makes it smaller.
 
-        Zlib's middle level: MuPDF's own, the highest, takes seven times as long for a page's text
-        and makes the layer a tenth smaller at best, which is a thousandth of a scan.
+        Zlib's default level is used: MuPDF's own, the highest, takes seven times as long for a
+        page's text and saves at most a tenth of the layer, a thousandth of a scan.
         """
         deflated = zlib.compress(stream)
         if len(deflated) < len(stream):
@@ -153,11 +153,11 @@ class LayeredPdf(PdfPages):
             self.document.update_stream(xref, stream, compress=0)
 
     def draw(self, page: PdfPage, content: bytes, fonts: dict[str, int], *, under: bool) -> None:
-        """Add a content stream below or above what a page shows.
+        """Add a content stream below or above the page's own content.
 
-        Below, it meets the graphics state as it is at the start of every page; above, the page's
-        own content is put between `q` and `Q` first.  A page object that stands in the document
-        twice gets its layer once.
+        Below, the stream starts with the initial graphics state of a page; above, the page's own
+        content is first put between `q` and `Q`.  A page object that occurs twice in the document
+        gets its layer once.
         """
         if page.xref in self._drawn:
             return
@@ -168,7 +168,7 @@ class LayeredPdf(PdfPages):
             layer = self.add_object("<<>>", b"q\n" + content + b"Q\n")
             parts = [f"{layer} 0 R", *own]
         else:
-            opened, closed = page._count_q_balance()  # what `wrap_contents` itself asks
+            opened, closed = page._count_q_balance()  # as `wrap_contents` itself does
             before = self.add_object("<<>>", b"q\n" * (1 + opened))
             after = self.add_object("<<>>", b"Q\n" * (1 + closed) + b"q\n" + content + b"Q\n")
             parts = [f"{before} 0 R", *own, f"{after} 0 R"]
@@ -177,25 +177,25 @@ class LayeredPdf(PdfPages):
             _add_font(page, name, xref)
 
     def remove_text(self, page: PdfPage) -> None:
-        """Take all text off a page; what is drawn otherwise stays."""
+        """Remove all text from a page; images and graphics stay."""
         side = 2 * max(page.mediabox.width, page.mediabox.height)
         page.add_redact_annot(pymupdf.Rect(-side, -side, side, side), fill=False)
         page.apply_redactions(images=0, graphics=0, text=0)
 
     def note(self, page: PdfPage, text: str) -> None:
-        """Put a note into the page's upper left corner, as it is seen."""
+        """Put a note in the upper left corner of the page as displayed."""
         corner = pymupdf.Point(_NOTE_AT, _NOTE_AT) * page.derotation_matrix
         note = page.add_text_annot(corner, text.encode(errors="replace").decode(), icon="Note")
-        if note.has_popup:  # PDF/A-1 wants the flag of popups, too (ISO 19005-1, 6.5.3)
+        if note.has_popup:  # PDF/A-1 requires the flag of popups, too (ISO 19005-1, 6.5.3)
             self.document.xref_set_key(note.popup_xref, "F", str(pymupdf.PDF_ANNOT_IS_PRINT))
 
     def turn(self, number: int, degrees: int) -> None:
-        """Turn page `number` clockwise, by what it says of itself: nothing on it is touched."""
+        """Turn page `number` clockwise by its /Rotate entry; its content stays untouched."""
         page = self.page(number)
         page.set_rotation((page.rotation + degrees) % 360)
 
     def say_producer(self, producer: str) -> None:
-        """Name the program in the document's information; every other entry stays."""
+        """Set the producer in the document's information; every other entry stays."""
         kind, value = self.document.xref_get_key(-1, "Info")
         if kind == "xref":
             xref = int(value.split()[0])
@@ -205,12 +205,12 @@ class LayeredPdf(PdfPages):
             self.document.xref_set_key(-1, "Info", f"{xref} 0 R")
 
     def drop_pages(self, numbers: Iterable[int]) -> None:
-        """Take pages out of the document (numbers from 1)."""
+        """Remove pages from the document (numbers from 1)."""
         self.document.delete_pages([number - 1 for number in numbers])
 
 
 def _disk_fault(error: Exception, path: Path) -> Exception:
-    """MuPDF tells of a full disk in words only; callers wait for an `OSError`."""
+    """The `OSError` for a disk fault that MuPDF reports only in words; other errors as is."""
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
         if os.strerror(number) in str(error):
             return OSError(number, os.strerror(number), str(path))
@@ -218,7 +218,7 @@ def _disk_fault(error: Exception, path: Path) -> Exception:
 
 
 def _add_font(page: PdfPage, name: str, font: int) -> None:
-    """Enter a font into the resources that a page uses, its own or inherited."""
+    """Add a font to the resources that a page uses, its own or inherited."""
     mupdf, pdf = pymupdf.mupdf, pymupdf._as_pdf_document(page.parent)
     node, key = mupdf.pdf_load_object(pdf, page.xref), mupdf.pdf_new_name("Resources")
     resources = mupdf.pdf_dict_get_inheritable(node, key)

@@ -1,8 +1,8 @@
-"""Where there is ink on a page: its printed lines and words, found in a small rendering of it.
+"""Finds the printed lines and words of a page by their ink, in a small rendering of it.
 
-A model that gives a box for a paragraph says nothing about the lines in it.  The rows of the
-rendering do: text lines are bands of dark rows parted by light ones, and words are runs of dark
-columns parted by the widest gaps.
+A model's box for a paragraph says nothing about the lines in it, but the rendering shows them:
+text lines are bands of dark rows between light ones, and words are runs of dark columns between
+the widest gaps.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from PIL import Image, ImageChops
 from ocrd.page import Box
 from ocrd.tone import LEAST_CONTRAST, quantile
 
-_STRIPS = 16  # each row is judged in so many pieces: a short last line is no speck
+_STRIPS = 16  # pieces in which each row is judged, lest a short last line pass for a speck
 _LEAST_INK = 14  # of 255, in a piece of a row or a column
-_STEEPEST = 3.0  # degrees: what a feeder does to a page
-_COLUMN = 12  # pixels across: at the steepest, a line falls by less than one in it
-_WORTHWHILE = 1.04  # how much sharper the rows must become for a page to be called skewed
-_IS_INK = bytes(value >= _LEAST_INK for value in range(256))  # what grey levels translate to
+_STEEPEST = 3.0  # degrees: the most by which a feeder skews a page
+_COLUMN = 12  # pixels across which even the steepest line falls by less than one
+_WORTHWHILE = 1.04  # how much sharper the rows must become for a page to count as skewed
+_IS_INK = bytes(value >= _LEAST_INK for value in range(256))  # a table for `bytes.translate`
 _MARKED = re.compile(rb"\x01+")
 _SQUARES = tuple(value * value for value in range(256))
 
@@ -36,8 +36,8 @@ class InkLine:
 
     Attributes:
         box: As wide as its ink, in fractions of the picture.
-        dark: How much of that width is dark.
-        gaps: The widths of the light stretches in between.
+        dark: The total width of its dark stretches, as a fraction of the picture's width.
+        gaps: The widths of the light stretches between them, likewise.
     """
 
     box: Box
@@ -53,7 +53,7 @@ class Ink:
 
     @classmethod
     def on(cls, image: Image.Image) -> Ink:
-        """The ink on a grey picture of a page, as far as there is any to speak of."""
+        """The ink on a grey picture of a page; `NO_INK` if the contrast is too low."""
         histogram = image.histogram()
         paper, darkest = quantile(histogram, 0.5), quantile(histogram, 0.0005)
         contrast = paper - darkest
@@ -93,18 +93,18 @@ class Ink:
         return found
 
     def runs(self, line: Box) -> list[Stretch]:
-        """The dark stretches of a printed line, left to right: letters and what joins them."""
+        """The dark stretches of a printed line, left to right: letters, or several that touch."""
         area = self._pixels(line)
         if area is None:
             return []
         left, top, right, bottom = area
-        lean = (bottom - top) // 6  # neighbours' feet and heads reach into the box
+        lean = (bottom - top) // 6  # letters of neighbouring lines reach into the box
         dark = _dark_columns(self._grey.crop((left, top + lean, right, bottom - lean)))
         width = self._grey.width
         return [((left + start) / width, (left + end) / width) for start, end in _runs(dark)]
 
     def segments(self, line: Box) -> list[Box]:
-        """The pieces of a printed line that wide gaps part: the cells of a table's row."""
+        """The pieces of a printed line between wide gaps, such as the cells of a table row."""
         area = self._pixels(line)
         if area is None:
             return []
@@ -128,17 +128,17 @@ class Ink:
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
 
 
-NO_INK = Ink(Image.new("L", (1, 1)))  # of a page that is empty, or is not looked at
+NO_INK = Ink(Image.new("L", (1, 1)))  # of a page that is empty or was not examined
 
 
 def _level(depth: int, scale: float) -> int:
-    """Ink from a difference to the paper; the faintest fifth is grain and show-through."""
+    """The ink for a difference from the paper; the faintest fifth is grain and show-through."""
     level = int(depth * scale)
     return min(level, 255) if level > 50 else 0
 
 
 class _Columns:
-    """A page as a few grey columns.  To shift them is, for its rows, to turn the page a little."""
+    """A page as a few grey columns; shifting them up or down is like turning the page a little."""
 
     def __init__(self, grey: Image.Image) -> None:
         count = max(grey.width // _COLUMN, 2)
@@ -147,13 +147,13 @@ class _Columns:
         self._known: dict[float, int] = {}
 
     def sharpest(self, around: float, step: float, reach: int) -> tuple[float, int]:
-        """The angle at which the rows differ most, and how much they do."""
+        """The angle near `around` at which neighbouring rows differ most, and by how much."""
         angles = [around + step * turn for turn in range(-reach, reach + 1)]
         sharpness, angle = max((self.sharpness(angle), angle) for angle in angles)
         return angle, sharpness
 
     def sharpness(self, angle: float) -> int:
-        """How much neighbouring rows differ: most when text lines lie along the rows."""
+        """How much neighbouring rows differ at an angle: most where text lines follow the rows."""
         if angle not in self._known:
             self._known[angle] = self._contrast(angle)
         return self._known[angle]
@@ -188,7 +188,7 @@ def _bands(part: Image.Image) -> list[tuple[int, int]]:
 
 
 def _dark_columns(band: Image.Image) -> bytes:
-    """For each column whether there is ink in it: 1 or 0."""
+    """For each column, whether it has ink: 1 or 0."""
     columns = band.resize((band.width, 1), Image.Resampling.BOX)
     return columns.tobytes().translate(_IS_INK)
 
@@ -199,7 +199,7 @@ def _runs(flags: bytes) -> list[tuple[int, int]]:
 
 
 def _joined(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    """Runs that less than `gap` parts, made one."""
+    """The runs, with those less than `gap` apart joined."""
     found: list[tuple[int, int]] = []
     for start, end in runs:
         if found and start - found[-1][1] < gap:

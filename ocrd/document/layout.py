@@ -1,6 +1,6 @@
-"""What stands where on a page: lines and words in their places, worked out once for all who ask.
+"""The lines and words of a page with their positions, computed once for all artefacts.
 
-The text layer of the PDF, ALTO and hOCR say the same of a page, since they ask here.
+The PDF's text layer, ALTO and hOCR agree on a page because they all take it from here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ocrd.job import PageState
 from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, Line, PageResult, WordsFrom
 
-_LINES = 12  # that show which face a page is set in
-_FITS = 0.06  # ems by which words miss their places where the face is the right one
+_LINES = 12  # of a page that are tried, to find its typeface
+_FITS = 0.06  # ems: a misfit below this means that the typeface is right
 
 
 @dataclass(frozen=True, slots=True)
 class PrintedBlock:
-    """A block as it is printed: its box holds those of its lines, theirs hold those of words."""
+    """A block as printed; its box encloses its lines, and each line's box encloses the words."""
 
     label: str
     box: Box
@@ -34,18 +34,18 @@ class PrintedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A page's lines.
+    """The lines of a page.
 
     Attributes:
-        sheet: What they lie on.
-        lines: In the order of reading, as far as the engine tells.
+        sheet: The sheet on which they are placed.
+        lines: In reading order, as far as the engine gives it.
     """
 
     sheet: Sheet
     lines: tuple[Placed, ...] = ()
 
     def blocks(self, blocks: Sequence[Block]) -> Iterator[PrintedBlock]:
-        """The page's blocks with a place, in the order of reading; stray lines come last."""
+        """The blocks that have a place, in reading order; lines without a block come last."""
         for index, block in enumerate(blocks):
             lines = tuple(self._lines(index))
             if lines or block.boxes:
@@ -73,7 +73,7 @@ class Layouts:
         self._known: tuple[int, Layout] | None = None
 
     def view(self, page: ReadPage) -> PageView:
-        """How a page is seen.
+        """The page as displayed.
 
         Raises:
             IndexError: The document has no such page.
@@ -81,10 +81,10 @@ class Layouts:
         return self._pages.view(page.record.number, self._dpi)
 
     def of(self, page: ReadPage) -> Layout:
-        """What stands where on a page.
+        """The layout of a page.
 
         Raises:
-            FAULTS: MuPDF cannot show it.
+            FAULTS: MuPDF cannot render the page.
         """
         number = page.record.number
         if self._known is None or self._known[0] != number:
@@ -92,7 +92,7 @@ class Layouts:
         return self._known[1]
 
     def printed(self, page: ReadPage, who: str) -> tuple[PageSize | None, list[PrintedBlock]]:
-        """A page's size and, if it is kept and was read, its blocks; what `who` lacks is noted."""
+        """A page's size and, if it is kept and was read, its blocks; a fault is noted for `who`."""
         size = None
         with noted(page, f"{who} says nothing of it"):
             size = self.view(page).size
@@ -104,7 +104,7 @@ class Layouts:
         view, result = self.view(page), page.record.result
         if result is None or not page.blocks:
             return Layout(Sheet.blank(view))
-        if result.words_from is WordsFrom.PDF:  # its words have exact places
+        if result.words_from is WordsFrom.PDF:  # its words have exact positions
             sheet = Sheet.blank(view)
             lines = placing.place_lines(result.lines, sheet)
         else:
@@ -116,7 +116,7 @@ class Layouts:
 def place(
     sheet: Sheet, result: PageResult, blocks: Sequence[Block], answers: AnswerFormat
 ) -> list[Placed]:
-    """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
+    """The page's text in place: by the engine's lines, its blocks' boxes, or the ink alone."""
     if result.lines:
         face = _face(lambda face: placing.place_lines(result.lines[:_LINES], sheet, face))
         return placing.place_lines(result.lines, sheet, face)
@@ -126,7 +126,7 @@ def place(
         return placing.place_rows(
             rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
         )
-    most = 1 if answers is AnswerFormat.SPANS else None  # other boxes of a span are other places
+    most = 1 if answers is AnswerFormat.SPANS else None  # a span's other boxes are other places
     longest = max(said, key=lambda it: sum(len(cell) for row in it[0] for cell in row))
     face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
     return [
@@ -137,7 +137,7 @@ def place(
 
 
 def _owned(lines: Sequence[Placed], blocks: Sequence[Block], sheet: Sheet) -> Iterator[Placed]:
-    """Lines, each with its block: the smallest that has its middle in one of its boxes."""
+    """The lines, each with its block: that of the smallest box in which the line's middle lies."""
     places = [
         (box.area, index, sheet.box(box))
         for index, block in enumerate(blocks)
@@ -152,7 +152,7 @@ def _owned(lines: Sequence[Placed], blocks: Sequence[Block], sheet: Sheet) -> It
 
 
 def _face(placed: Callable[[str], list[Placed]]) -> str:
-    """The face whose widths fit the ink best."""
+    """The typeface whose letter widths fit the ink best, or the first that fits well."""
     best, fit = font.FACES[0], math.inf
     for face in font.FACES:
         found = placing.unfitness(placed(face), face)

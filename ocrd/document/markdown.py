@@ -1,13 +1,13 @@
-r"""Blocks -> the Markdown of one page: the only place that escapes.  Pure.
+r"""Renders the blocks of a page as Markdown: the only place that escapes.  Pure.
 
-A page can print, and a model can make up, anything: scripts, tracking pictures, links to local
-files, comments that swallow the rest of the document.  Printed text is escaped so that it renders
-as it was printed.  Of a model's own Markdown is left through what is text, a few harmless pairs
-of tags, web links, and mathematics (`\[…\]` as `$$…$$`, `\(…\)` as `$…$`).
+Anything can be printed on a page or invented by a model: scripts, tracking pictures, links to
+local files, comments that swallow the rest of the document.  Printed text is escaped so that it
+renders as printed.  A model's own Markdown is reduced to text, a few harmless pairs of tags, web
+links, and mathematics (`\[…\]` as `$$…$$`, `\(…\)` as `$…$`).
 
-Headers, footers and page numbers stay, small (`<sub>`): a letterhead is often the only place
-that names the sender.  Figures link to the pictures cut out of the page; their captions stay
-visible below as well, since most viewers never show a picture's description.
+Headers, footers and page numbers are kept in small type (`<sub>`): a letterhead is often the only
+place that names the sender.  Figures link to the pictures cut out of the page; their captions are
+also kept as text, since most viewers never show a picture's description.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
 def page(blocks: Sequence[Block], answers: AnswerFormat, figures: Mapping[int, str]) -> str:
-    """One page, without page separators or labels.
+    """The Markdown of one page, without page separators or labels.
 
     Args:
         blocks: What was read.
         answers: How it was read; plain text and chart data keep their form.
-        figures: For a block's index, the picture cut out for it, relative to the Markdown.
+        figures: By block index, the path of the picture cut out for it, relative to the Markdown.
     """
     parts = [_block(blocks, index, answers, figures) for index in range(len(blocks))]
     return _BLANK_LINES.sub("\n\n", "\n\n".join(part for part in parts if part)).strip("\n")
 
 
 def unread(number: int, reason: str) -> str:
-    """The line that stands in the place of a page that could not be read."""
+    """The line that replaces a page that could not be read."""
     return f"> **Page {number} could not be read:** {_with_math(one_line(tidy(reason)))}"
 
 
 def incomplete(number: int, reason: str) -> str:
-    """The line that stands before the text of a page that is known to be doubtful."""
+    """The line above the text of a page that is only partial."""
     return f"> **Page {number} is incomplete:** {_with_math(one_line(tidy(reason)))}"
 
 
 def escaped(line: str) -> str:
-    """A printed line as Markdown that shows it; a printed bullet becomes one of Markdown."""
+    """Markdown that renders as the printed line; a printed bullet becomes one of Markdown."""
     marked = _PRINTED_MARKS.sub(r"\\\g<0>", _BULLET.sub("- ", line.strip()))
     return _PRINTED_STARTS.sub(r"\\\g<0>", marked)
 
@@ -92,7 +92,7 @@ def _block(
 
 
 def _printed(block: Block, text: str) -> str:
-    """Text as printed: what Markdown would take for markup is escaped, lines stay lines."""
+    """Text as printed: markup characters are escaped, and paragraphs keep their line breaks."""
     links = list(block.links)
     if block.rows:
         cells = ((one_line(tidy(cell)) for cell in row) for row in block.rows)
@@ -115,12 +115,12 @@ def _printed(block: Block, text: str) -> str:
 
 
 def _step(line: str) -> str:
-    """What leads an item that lies in another: more than any number before that takes."""
+    """The indent of a nested list item, deeper than any number before the outer item."""
     return "    " * ((len(line) - len(line.lstrip(" "))) // 2)
 
 
 def _linked(line: str, links: list[tuple[str, str]]) -> str:
-    """A printed line, its words that are links made so; those are taken off the list."""
+    """A line with its links as Markdown links; each link found is removed from `links`."""
     done, rest = "", line
     for words, target in list(links):
         found = re.search(rf"(?<!\w){re.escape(escaped(words))}(?!\w)", rest)
@@ -139,7 +139,7 @@ def _title(text: str, marks: str) -> str:
 
 
 def _equation(text: str) -> str:
-    """A displayed formula, whichever delimiters the model gave it, closed or not."""
+    """A displayed formula, whatever delimiters the model gave it, closed or not."""
     body = text.strip()
     for opening, closing in ((r"\[", r"\]"), ("$$", "$$")):
         if body.startswith(opening):
@@ -160,7 +160,7 @@ def _prose(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A fence longer than any in the text; models often write their own."""
+    """The text in a fence longer than any inside; a fence that the model wrote is replaced."""
     inner = re.sub(r"\A```[^\n]{0,40}\n(.*?)\n?```\s*\Z", r"\1", text, flags=re.DOTALL)
     longest = max((len(run) for run in re.findall(r"`{3,}", inner)), default=2)
     fence = "`" * (longest + 1)
@@ -168,7 +168,7 @@ def _code(text: str) -> str:
 
 
 def _chart(text: str) -> str:
-    """Data of a chart: a table if it is one, else as it came."""
+    """The data of a chart: rendered if it has a table, otherwise verbatim in a code block."""
     if tables.has_tags(text) or text.lstrip().startswith("|"):
         return _prose(text)
     return _code(text) if text else ""
@@ -184,7 +184,7 @@ def _figure(said: str, picture: str | None, caption: str) -> str:
 
 
 def _caption(blocks: Sequence[Block], index: int) -> str:
-    """The caption that belongs to a figure: the block after it, or else the one before."""
+    """The caption of a figure, from the block after it, otherwise from the one before it."""
     for neighbour in (index + 1, index - 1):
         if 0 <= neighbour < len(blocks) and blocks[neighbour].label in CAPTIONS:
             return blocks[neighbour].text
@@ -202,7 +202,7 @@ def _with_tables(text: str, prose: Callable[[str], str]) -> str:
 
 
 def _table(table: tables.Table) -> str:
-    """Pipes, which people read as they stand, unless cells are joined: only HTML can say that."""
+    """The table in pipes, which are readable as they are; in HTML if cells are merged."""
     caption = table.caption.strip()
     parts = [_with_math(caption)] if caption else []
     if table.rows and table.simple:
@@ -216,7 +216,7 @@ def _table(table: tables.Table) -> str:
 
 
 def _pipes(rows: Sequence[Sequence[str]]) -> str:
-    """A table of escaped cells; its first row is the heading."""
+    """A pipe table of escaped cells; the first row is the heading."""
     width = max(len(row) for row in rows)
     bare = [[cell.replace("|", r"\|") for cell in row] + [""] * (width - len(row)) for row in rows]
     bare.insert(1, ["---"] * width)
@@ -231,20 +231,20 @@ def _html_cell(cell: tables.Cell) -> str:
 
 
 def _safe(text: str) -> str:
-    """A model's text that renders as text: no foreign HTML, no pictures, links to the web only."""
+    """A model's text made safe: no foreign HTML, no pictures, links to the web only."""
     text = _MARKUP.sub(_harmless, text)
     text = text.replace("![", r"!\[").replace("]:", r"]\:")
     return _LINK.sub(r"]\\(", text)
 
 
 def _safe_in_html(text: str) -> str:
-    """The same inside an HTML element, where Markdown's backslashes do not count."""
+    """The same for text inside an HTML element, where Markdown's backslashes have no effect."""
     text = _MARKUP.sub(_harmless, _ENTITY.sub("&amp;", text))
     return text.replace("![", "!&#91;").replace("](", "]&#40;")
 
 
 def _with_math(text: str) -> str:
-    """A model's text, safe, its formulas marked; what is not closed stays."""
+    """A model's text, made safe, with its formulas in `$`; an unclosed delimiter stays."""
     pieces = _MATH_TOKEN.split(text)
     out: list[str] = []
     index = 0
@@ -262,7 +262,7 @@ def _with_math(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """LaTeX that stays LaTeX but is nothing to a renderer without mathematics."""
+    """LaTeX that stays the same, but is harmless in a renderer without mathematics."""
     text = re.sub(r"<(?=[A-Za-z/!?])", "< ", text)
     text = text.replace("](", "] (").replace("]:", "] :").replace("![", "! [")
     return re.sub(r"\n\s*\n", "\n", text.replace("$$", "$ $")).strip()

@@ -1,4 +1,4 @@
-"""What a PDF says of itself in XMP: its title and dates, and that it is PDF/A."""
+"""The XMP metadata of a PDF: its title and dates, and the claim that it is PDF/A."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DATES = {"creationDate": "xmp:CreateDate", "modDate": "xmp:ModifyDate"}
 
 
 def packet(told: Mapping[str, str | None], part: int) -> bytes:
-    """The XMP of a PDF/A-`part`b, from what PyMuPDF calls a document's metadata."""
+    """The XMP packet of a PDF/A-`part`b, from PyMuPDF's `Document.metadata`."""
     entries = [
         form.format(escape(tidy(value))) for key, form in _ENTRIES.items() if (value := told[key])
     ]
@@ -51,18 +51,18 @@ def packet(told: Mapping[str, str | None], part: int) -> bytes:
 
 
 def pdfa_claim(document: Document) -> int | None:
-    """Which part of PDF/A a document says that it follows; None if it does not say."""
+    """The part of PDF/A that a document claims to follow; None if it claims none."""
     claim = _CLAIM.search(_xmp(document)[1])
     return int(claim[1]) if claim else None
 
 
 def say_in_xmp(document: Document, producer: str, *, untagged: bool) -> bool:
-    """Name the producer in the XMP of a PDF/A, where Info and XMP have to agree.
+    """Name the producer in the XMP of a PDF/A, whose Info and XMP must agree.
 
-    With `untagged` something without tags was added, which level A does not allow.
+    `untagged` means that content without tags was added: a claim of level A becomes level B.
 
     Returns:
-        Whether Info may name it.
+        Whether Info may name the producer.
     """
     xref, xmp = _xmp(document)
     if not _CLAIM.search(xmp):
@@ -84,7 +84,7 @@ def _xmp(document: Document) -> tuple[int, str]:
 
 
 def _isotime(date: str) -> str:
-    """A date of PDF (ISO 32000-1, 7.9.4) as XMP has it; empty if it is none."""
+    """A PDF date (ISO 32000-1, 7.9.4) in XMP's form; empty if it is no date."""
     found = _DATE.match(date)
     if found is None:
         return ""

@@ -1,4 +1,4 @@
-"""MuPDF's own objects of a PDF: looked into, and taken out of each other."""
+"""Reads MuPDF's own objects of a PDF, and removes entries from them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Object = Any
 
 
 def object_of(document: Document, xref: int) -> Object:
-    """The object of this number."""
+    """The object with this number."""
     return mupdf.pdf_load_object(pymupdf._as_pdf_document(document), xref)
 
 
 def get(node: Object, key: str) -> Object:
-    """What a dictionary has under a key: MuPDF's null where it has nothing."""
+    """The value of a key in a dictionary; MuPDF's null if there is none."""
     return mupdf.pdf_dict_gets(node, key)
 
 
@@ -32,7 +32,7 @@ def name_of(node: Object, key: str) -> str:
 
 
 def drop(node: Object, *keys: str) -> None:
-    """Take keys out of a dictionary."""
+    """Remove keys from a dictionary; do nothing to any other object."""
     if mupdf.pdf_is_dict(node):
         for key in keys:
             if has(node, key):
@@ -40,17 +40,17 @@ def drop(node: Object, *keys: str) -> None:
 
 
 def values_of(node: Object) -> Iterator[Object]:
-    """What a dictionary has."""
+    """The values of a dictionary; none of any other object."""
     if mupdf.pdf_is_dict(node):
         yield from [mupdf.pdf_dict_get_val(node, at) for at in range(mupdf.pdf_dict_len(node))]
 
 
 def items_of(node: Object) -> Iterator[Object]:
-    """What an array has."""
+    """The items of an array; none of any other object."""
     if mupdf.pdf_is_array(node):
         yield from [mupdf.pdf_array_get(node, at) for at in range(mupdf.pdf_array_len(node))]
 
 
 def data_of(stream: Object) -> bytes:
-    """What a stream says, unpacked."""
+    """The decoded data of a stream."""
     return bytes(mupdf.pdf_load_stream(stream).fz_buffer_extract())

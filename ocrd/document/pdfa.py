@@ -1,8 +1,8 @@
 """NAME.pdfa.pdf: the searchable PDF as PDF/A-2b, or 3b where files are attached (ISO 19005-2, -3).
 
-What PDF/A forbids is taken out where nobody sees it.  A page that shows what it forbids (a font
-that is not embedded, inks without a profile) becomes a picture with its words under it.  A PDF/A
-that comes in stays what it is.
+What PDF/A forbids is removed where nobody sees it.  A page that visibly uses it (a font that is
+not embedded, CMYK without a profile) becomes a picture with its words invisibly under it.  A
+document that conforms already is copied unchanged.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from ocrd.page import Line
 from ocrd.pdffile import FAULTS, PdfPage, pymupdf
 from ocrd.pdftext import is_hidden, user_unit
 
-_DPI = 200  # of a page that becomes a picture, at least
+_DPI = 200  # the least resolution of a page that becomes a picture
 _BOXES = ("CropBox", "BleedBox", "TrimBox", "ArtBox", "Rotate", "Annots", "Group", "Tabs")
 _HEADER = re.compile(rb"%PDF-2\.\d")
-_TOLD = 5  # pages whose fate is told one by one
+_TOLD = 5  # pages that get a note each
 
 
 class ArchivalPdf:
-    """The artefact; it is made of the searchable PDF once that is finished.
+    """The artefact NAME.pdfa.pdf, made from the searchable PDF once that is finished.
 
-    Pages become pictures at `dpi`, if that is fine enough.
+    Pages become pictures at `dpi`, but at no less than 200 dpi.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ArchivalPdf:
         self._dpi = max(dpi, _DPI)
 
     def add(self, page: ReadPage) -> None:
-        """Nothing: the searchable PDF has it."""
+        """Do nothing: the searchable PDF has the page."""
 
     def finish(self) -> str:
-        """Make it; its name."""
+        """Make the PDF/A; its name, or an empty string if it cannot be made."""
         try:
             made = self._made(self._searchable)
         except FAULTS as error:
@@ -66,7 +66,7 @@ class ArchivalPdf:
         return self._target.name
 
     def _made(self, source: Path) -> Path:
-        """The PDF/A, in the working folder."""
+        """Make the PDF/A in the working folder; its path."""
         shutil.copyfile(source, self._work)
         if _conforms(source):
             return self._work
@@ -77,7 +77,7 @@ class ArchivalPdf:
         return made
 
     def _prepared(self, pdf: LayeredPdf) -> list[tuple[int, str]]:
-        """Make every page fit for PDF/A; those that became pictures, and why."""
+        """Make every page conform; the pages that became pictures, each with the reason."""
         inspector, font = rules.Inspector(), LayerFont(pdf)
         drawn = []
         for number in range(1, pdf.document.page_count + 1):
@@ -92,10 +92,10 @@ class ArchivalPdf:
 
 
 def _fault_of(page: PdfPage, inspector: rules.Inspector, twin: PdfPage | None = None) -> str:
-    """Why a page cannot be part of a PDF/A as it is; what nobody sees of it is mended.
+    """Why a page cannot be in a PDF/A as it is, or empty; faults that nobody sees are fixed.
 
-    With a `twin` from the same file opened once more, nothing else is changed: PyMuPDF turns a
-    page, and back, to say how its text is drawn.
+    `twin` is the same page of the file opened a second time.  PyMuPDF turns a page and back to
+    find how its text is drawn, which counts as a change; with a twin, only the twin is turned.
     """
     pymupdf.TOOLS.reset_mupdf_warnings()
     try:
@@ -108,7 +108,7 @@ def _fault_of(page: PdfPage, inspector: rules.Inspector, twin: PdfPage | None = 
 
 
 def _conforms(path: Path) -> bool:
-    """Whether a PDF says that it is PDF/A, and has nothing that would have to be taken out."""
+    """Whether a PDF claims to be PDF/A and has nothing that would have to be removed."""
     with LayeredPdf(path) as pdf, PdfPages(path) as again, suppress(*FAULTS):
         document, inspector = pdf.document, rules.Inspector()
         if pdfa_claim(document) is None or not rules.has_intent(document):
@@ -122,7 +122,7 @@ def _conforms(path: Path) -> bool:
 
 
 def _draw(pdf: LayeredPdf, page: PdfPage, font: LayerFont, dpi: int) -> None:
-    """Make a page a picture of itself, its words under it."""
+    """Turn a page into a picture of itself with its words invisibly under it."""
     view, unit = PageView(page, dpi), user_unit(page)
     width, height = page.rect.width / unit, page.rect.height / unit
     words = [Line(word.text, word.box) for word in view.words]
@@ -154,7 +154,7 @@ def _told(drawn: list[tuple[int, str]]) -> Iterator[str]:
 
 
 def _finished(pdf: LayeredPdf, target: Path) -> None:
-    """What concerns the whole document; then write it anew."""
+    """Make the document as a whole conform, and write it to `target`."""
     document = pdf.document
     attached = rules.tidy_document(document)
     catalog = document.pdf_catalog()

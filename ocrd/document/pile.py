@@ -1,11 +1,11 @@
 """A pile with separator pages: one bundle for each of its documents, and an index of them.
 
     scan/
-        scan.json       which pages of the pile are separators, which page is where
+        scan.json       which pages of the pile are separators, which document has which pages
         scan-1/         a bundle like any other: scan-1.md, scan-1.pdf, scan-1.json …
         scan-2/
 
-All of it is one bundle to the outside and gets published by one rename.
+All of this is published as one bundle, by one rename.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from ocrd.pagelog import PageLog
 
 VERSION = 1
 _WORK = ".pile"  # in the bundle while it is being built
-_OF_THE_WHOLE = frozenset({"members"})  # told in the index only: pages there are the pile's
+_OF_THE_WHOLE = frozenset({"members"})  # facts for the index only: they count the pile's pages
 
 
 def build(spec: BundleSpec) -> tuple[str, ...]:
     """Fill the folder `spec.into`: with one bundle, or with one for each document of a pile.
 
-    See `build_bundle`, which this is where no page separates anything.
+    Without separators or without documents between them, this is `build_bundle`; see there.
     """
     if spec.separator is None:
         return build_bundle(spec)
@@ -58,7 +58,7 @@ def build(spec: BundleSpec) -> tuple[str, ...]:
 
 
 def split(total: int, separators: Collection[int]) -> list[list[int]]:
-    """The pages of each document: what lies between separators; nothing makes no document."""
+    """The pages of each document: those between separators, where there are any."""
     documents: list[list[int]] = [[]]
     for number in range(1, total + 1):
         if number in separators:
@@ -69,7 +69,7 @@ def split(total: int, separators: Collection[int]) -> list[list[int]]:
 
 
 def part_name(name: str, number: int) -> str:
-    """What the `number`th document of the pile `name` is called."""
+    """The name of the `number`th document of the pile `name`."""
     tail = f"-{number}"
     return fit(name, suffix_room=len(tail) + SUFFIX_ROOM) + tail
 
@@ -77,9 +77,9 @@ def part_name(name: str, number: int) -> str:
 def _separators(
     spec: BundleSpec, separator: Separator, work: Path, total: int
 ) -> dict[int, tuple[str, ...]]:
-    """The pages that separate, each with the codes on it.
+    """The separator pages, each with the barcodes on it.
 
-    With barcodes, an empty page behind one is taken for the back of its sheet.
+    A blank page after a barcode separator is taken for the back of its sheet.
     """
     if separator.kind == BLANK:
         return dict.fromkeys(_blank(spec, work, range(1, total + 1)), ())
@@ -91,7 +91,7 @@ def _separators(
 
 
 def _blank(spec: BundleSpec, work: Path, among: Collection[int]) -> list[int]:
-    """Pages on which nothing was read and nothing is; only those without text are looked at."""
+    """The blank pages in `among`; only pages without text are looked at."""
     read = records.read(spec.pages, spec.answers)
     silent = [page for page in read if page.record.number in among and page.is_silent]
     if not silent:
@@ -108,7 +108,7 @@ def _pile(
     separators: dict[int, tuple[str, ...]],
     work: Path,
 ) -> tuple[str, ...]:
-    """Every document's bundle, and the index."""
+    """Build every document's bundle and the index; their names."""
     told: list[JSON] = []
     names = []
     for index, numbers in enumerate(documents, start=1):
@@ -126,7 +126,7 @@ def _write_index(
     separators: dict[int, tuple[str, ...]],
     documents: list[JSON],
 ) -> str:
-    """NAME.json of the pile; its name."""
+    """Write the pile's NAME.json; its name."""
     facts: dict[str, JSON] = {
         "version": VERSION,
         **spec.facts,
@@ -143,7 +143,7 @@ def _write_index(
 def _part(
     spec: BundleSpec, index: int, count: int, numbers: Sequence[int], work: Path
 ) -> BundleSpec:
-    """What to build the `index`th document of the pile from."""
+    """The specification of the pile's `index`th document, whose pages are written to `work`."""
     name = part_name(_title(spec), index)
     pages = work / f"{index}.jsonl"
     with pages.open("wb") as file:
@@ -164,12 +164,12 @@ def _part(
 
 
 def _title(spec: BundleSpec) -> str:
-    """What the pile is called; its documents stay together even where artefacts lie apart."""
+    """The pile's name, even where artefacts get theirs later: its documents stay together."""
     return spec.title or spec.name
 
 
 def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[bytes]:
-    """The lines of some pages, numbered anew; `pile_page` keeps the old number."""
+    """The lines of these pages, renumbered; `pile_page` keeps the old number."""
     wanted = {old: number for number, old in enumerate(numbers, start=1)}
     for entry in PageLog(pages, Disk()).entries():
         old = entry.page.number

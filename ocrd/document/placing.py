@@ -1,7 +1,7 @@
-"""Text -> lines in their places on the sheet.
+"""Places text on the sheet, line by line.
 
-Three kinds of knowledge, best first: the printed lines and their boxes; a block's box with the
-lines of ink in it; a box alone, where the number of lines is reckoned from the text's length.
+It uses the best information there is: the printed lines and their boxes; a block's box with the
+lines of ink in it; or a box alone, where the number of lines is estimated from the text's length.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ class Placed:
     """A line of text and the rectangle it fills.
 
     Attributes:
-        text: In the order of reading.
+        text: In reading order.
         box: In fractions of the sheet.
-        down: It runs from top to bottom instead.
-        stretches: Where the words of `shown` begin and end across the sheet, if that is known.
-        block: The index of the page's block that it is part of; None if that is not known.
-        confidence: How sure the engine is of it, 0 to 1; None if it cannot tell.
+        down: Whether it runs from top to bottom instead of across.
+        stretches: Where the words of `shown` begin and end, in fractions of the sheet's width;
+            empty if unknown.
+        block: The index of the page's block that it belongs to; None if unknown.
+        confidence: How sure the engine is of it, 0 to 1; None if unknown.
     """
 
     text: str
@@ -52,11 +53,11 @@ class Placed:
 
     @property
     def shown(self) -> str:
-        """Its characters from left to right as they are printed."""
+        """Its characters as printed, from left to right."""
         return str(get_display(self.text)) if has_leftward(self.text) else self.text
 
     def words(self) -> Iterator[Word]:
-        """Its words in the order of reading, each in its box on the sheet."""
+        """Its words in reading order, each with its box on the sheet."""
         shown = Placed(self.text, self.box).shown.split(" ")
         left = list(zip(shown, self.stretches or self._even(shown), strict=True))
         for word in self.text.split(" "):
@@ -67,7 +68,7 @@ class Placed:
                 yield Word(word, self._part(start, end))
 
     def _even(self, words: Sequence[str]) -> list[Stretch]:
-        """Stretches as long as the words' widths ask."""
+        """Stretches in proportion to the words' natural widths."""
         widths = [max(text_width(word), 0.2) for word in words]
         box = self.box
         start, end = (box.y1, box.y2) if self.down else (box.x1, box.x2)
@@ -89,14 +90,14 @@ def place_lines(lines: Sequence[Line], sheet: Sheet, face: str = FACES[0]) -> li
         box = sheet.box(line.box)
         if said and box.area > 0:
             tall = box.height * sheet.height > 2 * box.width * sheet.width
-            down = tall and len(said) > 1  # it runs down the page
+            down = tall and len(said) > 1  # the text runs down the page
             item = Placed(said, box, down, confidence=line.confidence)
             placed.append(item if down else _told(line, _spaced(item, sheet, face), sheet))
     return placed
 
 
 def _told(line: Line, item: Placed, sheet: Sheet) -> Placed:
-    """With its words where the engine says, if the ink says nothing."""
+    """The line with the engine's word positions, unless the ink has already shown them."""
     if item.stretches or [word.text for word in line.words] != item.shown.split(" "):
         return item
     boxes = [sheet.box(word.box) for word in line.words]
@@ -106,7 +107,7 @@ def _told(line: Line, item: Placed, sheet: Sheet) -> Placed:
 def place_rows(
     rows: Sequence[Row], boxes: Sequence[Box], sheet: Sheet, face: str = FACES[0]
 ) -> list[Placed]:
-    """A block's rows of text in its boxes (on the page as seen), or down the page without any."""
+    """A block's rows of text in its boxes (on the page as displayed), or on the whole page."""
     if not rows:
         return []
     places = [place for box in boxes if (place := sheet.box(box)).area > 0]
@@ -125,7 +126,7 @@ def place_rows(
 
 
 def unfitness(placed: Sequence[Placed], face: str) -> float:
-    """How badly the words fit the ink in the mean, if the type is of this face."""
+    """The mean misfit, in ems, of the words and the ink, if the type is of this face."""
     total = words = 0.0
     for item in placed:
         lengths = [text_width(word, face) for word in item.shown.split(" ")]
@@ -146,7 +147,7 @@ def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
 
 
 def _plausible(count: int, atoms: Sequence[str], boxes: Sequence[Box], sheet: Sheet) -> bool:
-    """Whether the lines of ink found can be the text's: a picture's or a table's are not."""
+    """Whether so many lines of ink can be the text's, and not those of a picture or a table."""
     if not 0 < count <= len(atoms):
         return False
     if len(boxes) != 1:
@@ -157,7 +158,7 @@ def _plausible(count: int, atoms: Sequence[str], boxes: Sequence[Box], sheet: Sh
 
 
 def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
-    """As tall as the type it is set in: the ink of `name` is lower than that of `Type`."""
+    """The line, at least as tall as its type: the ink of `name` is less tall than `Type`."""
     length = item.box.width * sheet.width
     size = length / max(text_width(item.text, face), 1e-6) / sheet.height
     missing = max(min(size, 0.05) * _TYPE_HEIGHT - item.box.height, 0.0) / 2
@@ -166,7 +167,7 @@ def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
 
 
 def _spaced(item: Placed, sheet: Sheet, face: str) -> Placed:
-    """With its words where the gaps in the ink say, if those agree with the words' lengths."""
+    """The line with words placed by the gaps in the ink, if those fit the words' lengths."""
     said = item.shown.split(" ")
     found = PrintedLine(sheet.ink.runs(item.box)).matched([text_width(word, face) for word in said])
     if not found:
@@ -176,7 +177,7 @@ def _spaced(item: Placed, sheet: Sheet, face: str) -> Placed:
 
 
 def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
-    """One row on one printed line; its cells at the gaps, where there are as many."""
+    """A row on a printed line; its cells at the pieces between wide gaps, if there are as many."""
     cells = [cell for cell in row if cell]
     if len(cells) > 1:
         segments = sheet.ink.segments(line)
@@ -186,7 +187,7 @@ def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
 
 
 def _spread(rows: Sequence[Row], box: Box, sheet: Sheet) -> list[Placed]:
-    """Rows over a box of which nothing else is known; long rows wrap."""
+    """Rows spread over a box of which nothing else is known; long rows wrap."""
     if any(len(row) > 1 for row in rows):
         return _grid(rows, box)
     texts = [row[0] for row in rows]
@@ -215,7 +216,7 @@ def _wrapped(rows: Sequence[str], along: float, down: float) -> tuple[list[str],
     size = min(down / (LEADING * len(rows)), math.sqrt(down * along / (LEADING * length)))
     size = max(size, 1e-3)
     lines: list[str] = []
-    for _ in range(8):  # words do not break anywhere, so the reckoned size may be a little large
+    for _ in range(8):  # words cannot be broken, so the estimated size may be a little large
         lines = [line for row in rows for line in _broken(row, along / size)]
         if len(lines) * LEADING * size <= down * 1.05:
             break
@@ -238,7 +239,7 @@ def _broken(row: str, width: float) -> list[str]:
 
 
 def _grid(rows: Sequence[Row], box: Box) -> list[Placed]:
-    """A table: rows of equal height, columns as wide as their longest text asks."""
+    """A table: rows of equal height, column widths in proportion to their longest text."""
     pitch = box.height / len(rows)
     placed = []
     for y, (row, places) in enumerate(zip(rows, _columns(rows, box), strict=True)):
@@ -249,7 +250,7 @@ def _grid(rows: Sequence[Row], box: Box) -> list[Placed]:
 
 
 def _columns(rows: Sequence[Row], box: Box) -> list[list[Box]]:
-    """For each row the places of its cells that hold text, side by side across `box`."""
+    """For each row, the boxes of its cells that hold text, side by side across `box`."""
     count = max(len(row) for row in rows)
     widest = [
         max((text_width(row[index]) for row in rows if index < len(row)), default=0.0) + 1.0

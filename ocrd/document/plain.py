@@ -1,4 +1,4 @@
-"""Blocks -> the words that stand on the page, without the marks of Markdown and HTML.  Pure."""
+"""Blocks as plain text, without the markup of Markdown and HTML.  Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = list[str]
 
 
 def rows(block: Block) -> list[Row]:
-    """What the block says, line by line; a table's line is its cells, any other has one cell."""
+    """The block's text by lines; a line of a table has its cells, any other line one cell."""
     if block.rows:
         found = [[one_line(tidy(cell)) for cell in row] for row in block.rows]
     elif block.markup is Markup.PLAIN:
@@ -39,13 +39,13 @@ def rows(block: Block) -> list[Row]:
 
 
 def text(blocks: Sequence[Block]) -> str:
-    """The page as plain text: blocks parted by an empty line, cells by tabs."""
+    """The page as plain text: blocks separated by an empty line, cells by tabs."""
     said = ("\n".join("\t".join(row) for row in rows(block)) for block in blocks)
     return "\n\n".join(part for part in said if part)
 
 
 def has_text(blocks: Sequence[Block]) -> bool:
-    """Whether anything at all stands on the page; a figure counts."""
+    """Whether the page has any content; a figure counts."""
     return any(block.text.strip() or block.rows or block.label in FIGURES for block in blocks)
 
 
@@ -57,12 +57,12 @@ def characters(blocks: Sequence[Block]) -> int:
 
 
 def tidy(text: str) -> str:
-    """Unix line ends and no control characters."""
+    """The text with Unix line ends and without control characters."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def tidy_markup(text: str) -> str:
-    """The same of a model's text: no `<center>` either, and `:=` spelt out."""
+    """The same for a model's text, also without `<center>` and with `:=` and `=:` spelt out."""
     text = _CENTER.sub("", tidy(text))
     text = re.sub(r"\\coloneqq(?![A-Za-z])", ":=", text)
     return re.sub(r"\\eqqcolon(?![A-Za-z])", "=:", text)

@@ -1,4 +1,4 @@
-"""The pages of a job as the worker's log has them, read one at a time."""
+"""Reads the pages of a job from the worker's log, one at a time."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PageRecord(Page):
 
     Attributes:
         result: None when nothing was read.
-        came_from: Of which file it is which page, where that is not plain.
-        pile_page: Which page of a pile it is, where it is numbered anew.
+        came_from: Which page of which file it is, where that is not obvious.
+        pile_page: Its number in the pile, where pages were renumbered.
     """
 
     result: PageResult | None
@@ -38,7 +38,7 @@ class PageRecord(Page):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """What barcodes on the page say, where they were looked for."""
+        """The content of the page's barcodes, where they were looked for."""
         return self.result.codes if self.result else ()
 
     @property
@@ -52,7 +52,7 @@ class PageRecord(Page):
 
     @property
     def flaw(self) -> str:
-        """What is wrong with the page, in one line; empty when nothing is known to be."""
+        """What is wrong with the page, in one line; empty if it is done."""
         if self.state is PageState.DONE:
             return ""
         what = "is incomplete" if self.state is PageState.PARTIAL else "could not be read"
@@ -64,13 +64,13 @@ class ReadPage:
     """A page on its way through the artefacts; each adds what later ones need to know.
 
     Attributes:
-        record: The page as it was handed over.
+        record: The page from the log.
         answers: How its text was read.
-        blocks: What its text says.
-        dropped: It is blank and left out of the Markdown and the PDF.
-        figures: Block index -> picture, relative to the bundle.
-        span: Where its Markdown begins and ends, in characters.
-        notes: What is worth telling about the making of its documents.
+        blocks: Its content, in reading order.
+        dropped: Whether it is blank and left out of the Markdown, the plain text and the PDF.
+        figures: Pictures by block index, relative to the bundle.
+        span: Where its text begins and ends in the Markdown, in characters.
+        notes: What is worth knowing about how its artefacts were made.
     """
 
     record: PageRecord
@@ -93,17 +93,17 @@ class ReadPage:
 
     @property
     def read_beside_own(self) -> bool:
-        """Whether it was read as well, beside words of the PDF's own."""
+        """Whether it was read by the engine in addition to the PDF's own words."""
         result = self.record.result
         return result is not None and result.words_from is WordsFrom.BOTH
 
 
 @contextmanager
 def noted(page: ReadPage, missing: str) -> Iterator[None]:
-    """Turn MuPDF's complaint about a page into a note that says what is missing for it.
+    """Turn a fault of MuPDF on a page into a note that says what is missing because of it.
 
-    One page that MuPDF cannot work on does not take the document with it.  Faults of the disk are
-    no faults of the page: an `OSError` passes.
+    A page that MuPDF cannot process does not fail the document.  A fault of the disk is not one of
+    the page: an `OSError` passes.
     """
     try:
         yield
@@ -112,7 +112,7 @@ def noted(page: ReadPage, missing: str) -> Iterator[None]:
 
 
 def read(path: Path, answers: AnswerFormat) -> Iterator[ReadPage]:
-    """The pages of `path` by their numbers, one in memory at a time.
+    """The pages of `path` in order, one in memory at a time.
 
     Raises:
         ValueError, KeyError, TypeError: A line is not a page, or a page is missing.

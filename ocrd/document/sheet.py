@@ -1,7 +1,7 @@
-"""A page as its reader holds it: the right way up and straight.
+"""A page as a person holds it to read: the right way up and straight.
 
-Text is laid on the sheet, where lines are level; one matrix takes it to the page as it is seen,
-however that was turned by the person at the scanner or skewed by the feeder.
+Text is placed on the sheet, where lines are level; one matrix maps it to the page as displayed,
+however that was turned at the scanner or skewed by its feeder.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Sheet:
     """A page, upright and straight.
 
     Attributes:
-        width: Units of PDF across.
-        height: Units of PDF down.
-        turned: Degrees by which the page as it is seen was turned, clockwise, to be upright.
+        width: In PDF units.
+        height: In PDF units.
+        turned: Degrees by which the displayed page was turned clockwise to be upright.
         skew: Degrees by which its lines then still fall to the right.
-        ink: What is printed on it; nothing if the page was not looked at.
+        ink: What is printed on it; `NO_INK` if the page was not examined.
     """
 
     width: float
@@ -42,7 +42,7 @@ class Sheet:
 
     @classmethod
     def of(cls, view: PageView, turned: int) -> Sheet:
-        """The sheet of a PDF page that its engine turned by so many degrees to read it."""
+        """The sheet of a PDF page that the engine turned by `turned` degrees clockwise to read."""
         flat = cls.blank(view)
         sides = (flat.width, flat.height)
         width, height = sides[::-1] if turned in (90, 270) else sides
@@ -52,7 +52,7 @@ class Sheet:
 
     @property
     def matrix(self) -> Matrix:
-        """Takes a point of the sheet to the page as it is seen, both in units, y downward."""
+        """Maps a point of the sheet to the displayed page, both in PDF units, y downward."""
         sine, cosine = math.sin(math.radians(self.skew)), math.cos(math.radians(self.skew))
         x, y = self.width / 2, self.height / 2
         falls = (cosine, sine, -sine, cosine, x - cosine * x + sine * y, y - sine * x - cosine * y)
@@ -65,15 +65,15 @@ class Sheet:
         return concat(falls, turns_back[self.turned])
 
     def box(self, seen: Box) -> Box:
-        """Where something stands on the sheet, from the upright box around it on the page.
+        """The box on the sheet of something with this upright box on the displayed page.
 
-        The box around a skewed line is higher than the line; that is taken off again.
+        The upright box around a skewed line is taller than the line; the excess is removed.
         """
         upright = seen.turned(self.turned)
         return self._straight(upright) if self.skew else upright
 
     def seen(self, box: Box) -> Box:
-        """The upright box on the page as it is seen around a box of the sheet."""
+        """The upright box on the displayed page around a box of the sheet."""
         a, b, c, d, e, f = self.matrix
         sides = (self.width, self.height)
         across, down = sides[::-1] if self.turned in (90, 270) else sides
@@ -88,7 +88,7 @@ class Sheet:
         angle = math.radians(self.skew)
         sine, cosine = math.sin(angle), math.cos(angle)
         wide, high = box.width * self.width, box.height * self.height
-        double = cosine * cosine - sine * sine  # of a rectangle turned by the angle, the box …
+        double = cosine * cosine - sine * sine  # the upright box of a turned rectangle …
         width = max((wide * cosine - high * abs(sine)) / double, wide * 0.3)  # … solved for it
         height = max((high * cosine - wide * abs(sine)) / double, high * 0.3)
         x = (box.x1 + box.x2 - 1) / 2 * self.width

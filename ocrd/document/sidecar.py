@@ -1,4 +1,4 @@
-"""NAME.json: what was done and what came of it, page by page; written as the pages come."""
+"""NAME.json: what was done and with what result, page by page; written as pages come."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sidecar(WrittenText):
     r"""The artefact NAME.json: version, facts, one page a line, notes, summary.
 
     A file name that is not UTF-8 keeps its odd bytes as `\udcXX` escapes, which `json.loads` and
-    `os.fsencode` take back to the very name.
+    `os.fsencode` turn back into the exact name.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ def page_facts(page: ReadPage, size: PageSize | None) -> dict[str, JSON]:
 
 
 def _found(record: PageRecord) -> dict[str, JSON]:
-    """Where the page was found and what marks it, if there is anything to tell."""
+    """The page's origin, its number in a pile and its barcodes, each where it has any."""
     found: dict[str, JSON] = {}
     if record.came_from:
         found["came_from"] = dict(record.came_from)

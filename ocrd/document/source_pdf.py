@@ -1,8 +1,7 @@
-"""The PDF that everything else is drawn on: the original, or one made of the originals' pages.
+"""The PDF that the artefacts show: the original, or one made from the pages of several files.
 
-Image files are written page by page.  As soon as pages lie in several files with a PDF among
-them, each file is a PDF first, and pages are taken over from those: objects are copied, nothing is
-encoded anew.
+Image files are written page by page.  If there is a PDF among the files, the images go into a PDF
+of their own first, and all pages are then copied from PDF to PDF without being re-encoded.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ from ocrd.pdffile import FAULTS, Document, damaged_pdf, pymupdf
 LETTER = (612.0, 792.0)
 MISSING = "This page of the original cannot be shown."
 _MISSING = f"BT /F 12 Tf 72 700 Td ({MISSING}) Tj ET\n".encode()
-_PLACEHOLDER = re.compile("please wait|adobe.com", re.I)  # of an XFA form, in any language
-_MOST_OPEN = 8  # image files
+_PLACEHOLDER = re.compile("please wait|adobe.com", re.I)  # on an XFA form, in any language
+_MOST_OPEN = 8  # image files open at a time
 
 Place: TypeAlias = "tuple[Path, int]"  # a PDF and its page, from 1
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePdf:
-    """A PDF whose copies can be added to, and how it differs from the original."""
+    """A PDF whose copies can be added to, and notes on the original and how it differs."""
 
     path: Path
     notes: tuple[str, ...]
 
 
 def from_pdf(source: Path, target: Path) -> SourcePdf:
-    """A sound original stands for itself; a damaged or protected one is written anew to `target`.
+    """The original if it is sound; a damaged or protected one is rewritten to `target`.
 
     Raises:
-        BadFileError: It needs a password or is no PDF at all.
+        BadFileError: It needs a password or cannot be opened as a PDF.
     """
     try:
         with PdfPages(source) as pages:
@@ -55,9 +54,9 @@ def from_pdf(source: Path, target: Path) -> SourcePdf:
 
 
 def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) -> SourcePdf:
-    """Make `target` a PDF of pages of image files.
+    """Write pages of image files to the PDF `target`.
 
-    A page that cannot be decoded gets one that says so: numbers do not shift.
+    A page that cannot be decoded is replaced by one that says so: numbers do not shift.
     """
     notes = []
     opened: OpenDocuments[ImagePages] = OpenDocuments(_MOST_OPEN)
@@ -79,11 +78,10 @@ def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) 
 def collated(
     origins: Sequence[PageOrigin], work: Path, target: Path, *, max_pixels: int
 ) -> SourcePdf:
-    """Make `target` a PDF of these pages in this order.
+    """Write these pages in this order to the PDF `target`.
 
-    A page that cannot be had gets one that says so: numbers do not shift.
-
-    What is needed on the way lies in the folder `work`.
+    A page that cannot be read is replaced by one that says so: numbers do not shift.  Intermediate
+    files are left in the folder `work`.
     """
     if all(origin.kind != "pdf" for origin in origins):
         return from_frames(origins, target, max_pixels=max_pixels)
@@ -92,7 +90,7 @@ def collated(
 
 
 def placement(orientation: int, width: float, height: float) -> Matrix:
-    """Puts the unit square of a stored image upright on a page (EXIF 2.32, tag 274)."""
+    """Puts a stored image, a unit square, upright on a page (EXIF 2.32, tag 274)."""
     return {
         2: (-width, 0.0, 0.0, height, width, 0.0),
         3: (-width, 0.0, 0.0, -height, width, height),
@@ -105,10 +103,10 @@ def placement(orientation: int, width: float, height: float) -> Matrix:
 
 
 def _frame(files: OpenDocuments[ImagePages], place: PageOrigin, max_pixels: int) -> ImagePage:
-    """The page there; valid until the next of its file is asked for.
+    """The image page at `place`; valid until another page of its file is requested.
 
     Raises:
-        PageError, BadFileError: It cannot be had.
+        PageError, BadFileError: It cannot be read.
     """
     if place.kind != "image":
         raise PageError("its file cannot be read", hint="Scan it again.", kind="damaged")
@@ -118,7 +116,7 @@ def _frame(files: OpenDocuments[ImagePages], place: PageOrigin, max_pixels: int)
 
 
 def _add_frame(pdf: PdfWriter, page: ImagePage) -> str:
-    """Write a page; what is to be told of it."""
+    """Write a page; a note about it, or an empty string."""
     shown = picture(page)
     width, height = page.points
     colours = f"/ColorSpace {shown.colours}" if shown.colours else ""
@@ -151,7 +149,7 @@ def _based_on(document: Document, source: Path, target: Path) -> SourcePdf:
 
 
 def _oddities(document: Document) -> Iterator[str]:
-    """What of the original a reader of its pages would not guess."""
+    """Notes on the original that its pages do not show."""
     if document.get_sigflags() > 0:
         yield (
             "the original is signed; viewers will say that the searchable PDF was changed after"
@@ -176,13 +174,13 @@ def _oddities(document: Document) -> Iterator[str]:
 def _as_pdfs(
     origins: Sequence[PageOrigin], work: Path, max_pixels: int
 ) -> tuple[list[Place], list[str]]:
-    """For each page the PDF that has it, and what is to be told of how those came to be."""
+    """The PDF and page number for each origin, and notes on how those PDFs were made."""
     notes: list[str] = []
     pdfs = {origin.source: origin.source for origin in origins if origin.kind == "pdf"}
     for index, source in enumerate(pdfs):
         try:
             made = from_pdf(source, work / f"{index}.pdf")
-        except BadFileError as error:  # it does not take the others with it
+        except BadFileError as error:  # it does not fail the others
             made = SourcePdf(source, (error.message,))
         pdfs[source] = made.path
         notes += [f"{source.name}: {note}" for note in made.notes]
@@ -199,13 +197,13 @@ def _as_pdfs(
 
 
 def _joined(places: Sequence[Place], target: Path) -> list[str]:
-    """Write the pages to `target`; what is to be told of those that could not be had."""
+    """Write the pages to `target`; notes on those that could not be copied."""
     problems = []
     with ExitStack() as stack:
         files = {file for file, _ in places}
         sources = {file: stack.enter_context(PdfPages(file)) for file in files}
         with pymupdf.open() as document, target.open("wb") as file:
-            document.new_page()  # there is no PDF without pages
+            document.new_page()  # a PDF must have a page
             document.save(file)
         joined = stack.enter_context(LayeredPdf(target))
         for number, place in enumerate(places, start=1):
@@ -213,7 +211,7 @@ def _joined(places: Sequence[Place], target: Path) -> list[str]:
             if problem:
                 problems.append(f"page {number} of the PDF is empty: {problem}")
             if number == 1:
-                joined.drop_pages([1])  # what it was begun with
+                joined.drop_pages([1])  # the page it was begun with
             joined.done_with_page()
             if number % CHUNK == 0:
                 for source in sources.values():
@@ -223,7 +221,7 @@ def _joined(places: Sequence[Place], target: Path) -> list[str]:
 
 
 def _add(joined: Document, place: Place, sources: Mapping[Path, PdfPages]) -> str:
-    """Append a page, or one that says that it is missing; then why."""
+    """Append a page, or one that says that it is missing; why it is, or an empty string."""
     problem = ""
     file, number = place
     for whole in (True, False):  # a broken form or link need not cost the page

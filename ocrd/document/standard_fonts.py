@@ -1,7 +1,7 @@
-"""Embeds the fonts that every viewer was once bound to have, where a PDF only names them.
+"""Embeds the 14 standard fonts, which every viewer once had to have, where a PDF only names them.
 
-ISO 32000-1, 9.6.2.2, lists fourteen.  MuPDF brings URW's fonts, whose letters are as wide as
-theirs; their licence (AGPL, with an exception for documents) lets every PDF hold them.
+ISO 32000-1, 9.6.2.2, lists them.  MuPDF includes URW's fonts of the same widths, whose licence
+(AGPL, with an exception for documents) allows embedding them in any PDF.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CODES = 256
 
 
 def standard_font(name: str) -> str | None:
-    """MuPDF's name of the font that stands for one of the fourteen; None for any other."""
+    """MuPDF's name for the equivalent of a standard font; None for any other font."""
     plain = re.sub(r"^[A-Z]{6}\+|\s", "", name).lower()
     family = next((faces for begins, faces in _FAMILIES if re.match(begins, plain)), None)
     bold, italic = "bold" in plain, "italic" in plain or "oblique" in plain
@@ -32,15 +32,15 @@ def standard_font(name: str) -> str | None:
 
 
 class StandardFonts:
-    """Embeds such fonts in one document, each program once."""
+    """Embeds standard fonts in one document, each font program once."""
 
     def __init__(self) -> None:
         self._descriptors: dict[str, int] = {}
 
     def embed(self, font: Object) -> bool:
-        """Embed a simple font that only has a name; whether there was one just as wide.
+        """Embed the equivalent of a simple font; whether there is one with the same widths.
 
-        Its dictionary, MuPDF's, is changed only if that is so.
+        The font dictionary `font` is changed only if there is.
         """
         face = standard_font(name_of(font, "BaseFont"))
         if face is None or name_of(font, "Subtype") not in ("Type1", "TrueType"):
@@ -69,7 +69,7 @@ class StandardFonts:
 
 
 def _descriptor(document: Object, face: str) -> Object:
-    """What a PDF says of a font that it holds, the program with it."""
+    """Add a font's program and its descriptor to the document; the descriptor."""
     program = pymupdf.Font(face)
     data = mupdf.pdf_add_stream(
         document,
@@ -103,7 +103,7 @@ def _descriptor(document: Object, face: str) -> Object:
 
 
 def _widths(document: Object, font: Object) -> list[float]:
-    """How wide the program is at each code, by the font's encoding."""
+    """The width for each code by the font's encoding, in thousandths of an em."""
     loaded = mupdf.ll_pdf_load_font(document.m_internal, None, font.m_internal)
     glyphs = [mupdf.ll_pdf_font_cid_to_gid(loaded, code) for code in range(_CODES)]
     widths = [1000 * mupdf.ll_fz_advance_glyph(loaded.font, glyph, 0) for glyph in glyphs]
@@ -112,7 +112,7 @@ def _widths(document: Object, font: Object) -> list[float]:
 
 
 def _has_all(face: str, font: Object) -> bool:
-    """Whether a program has all glyphs that a font's own encoding names."""
+    """Whether the face has all glyphs that a font's own encoding names."""
     program = pymupdf.Font(face).this
     entries = items_of(get(get(font, "Encoding"), "Differences"))
     names = {str(mupdf.pdf_to_name(entry)) for entry in entries if mupdf.pdf_is_name(entry)}
@@ -121,7 +121,7 @@ def _has_all(face: str, font: Object) -> bool:
 
 
 def _as_wide(font: Object, widths: list[float]) -> bool:
-    """Whether a font that tells its widths tells these."""
+    """Whether these widths agree with those that a font states, if it states any."""
     told, first = get(font, "Widths"), get(font, "FirstChar")
     for at in range(mupdf.pdf_array_len(told)):
         width, code = mupdf.pdf_array_get_real(told, at), mupdf.pdf_to_int(first) + at

@@ -33,14 +33,14 @@ class Cell:
 
 @dataclass(slots=True)
 class Table:
-    """Rows of cells, each row with at least one; a caption that stood inside the table."""
+    """Rows of at least one cell each, and the caption from inside the table."""
 
     rows: list[list[Cell]] = field(default_factory=list)
     caption: str = ""
 
     @property
     def simple(self) -> bool:
-        """Whether no cell covers more than its own place."""
+        """Whether every cell covers one column and one row."""
         return all(cell.columns == cell.rows == 1 for row in self.rows for cell in row)
 
 
@@ -71,7 +71,7 @@ def has_tags(text: str) -> bool:
 
 
 def parse(html: str) -> Table:
-    """Whatever can be made of `html` as a table; all its text is somewhere in it."""
+    """The table in `html`, as far as it can be understood; none of its text is lost."""
     builder = _Builder()
     start = 0
     for match in _PART.finditer(html):
@@ -83,7 +83,7 @@ def parse(html: str) -> Table:
 
 
 class _Builder:
-    """Takes tags and text in their order; any tag may come at any time."""
+    """Builds a table from tags and text as they come; any tag may come at any time."""
 
     def __init__(self) -> None:
         self._table = Table()

@@ -1,4 +1,4 @@
-"""NAME.md, NAME.txt and NAME.raw.mmd: written page by page, in the order of the pages."""
+"""NAME.md, NAME.txt and NAME.raw.mmd: written page by page, in page order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RAW_SEPARATOR = "\n<--- Page Split --->\n"  # as DeepSeek-OCR's own scripts writ
 
 
 class WrittenText:
-    """An artefact that is one text file, written as the pages come, with `tail` behind them."""
+    """An artefact that is one text file, written as the pages come and ended by `tail`."""
 
     tail = ""
 
@@ -21,14 +21,14 @@ class WrittenText:
         self._file = file
 
     def finish(self) -> str:
-        """The artefact's name."""
+        """Write the tail; the artefact's name."""
         self._file.write(self.tail)
         self._file.flush()
         return Path(self._file.name).name
 
 
 class MarkdownFile(WrittenText):
-    """The artefact NAME.md.  An HTML comment, unseen when rendered, begins each further page."""
+    """The artefact NAME.md; an HTML comment, invisible when rendered, begins each further page."""
 
     _length = 0
 
@@ -60,10 +60,10 @@ class MarkdownFile(WrittenText):
 
 
 class RawFile(WrittenText):
-    """The artefact NAME.raw.mmd: what the model said, word for word."""
+    """The artefact NAME.raw.mmd: the model's answers, verbatim."""
 
     def add(self, page: ReadPage) -> None:
-        """Write a page; one that could not be read is empty, so that numbers hold."""
+        """Write a page; one that could not be read is empty, so that numbers do not shift."""
         if page.record.number > 1:
             self._file.write(RAW_SEPARATOR)
         self._file.write(page.record.text)
@@ -85,5 +85,5 @@ class TextFile(WrittenText):
 
 
 def text_file(path: Path) -> TextIO:
-    """A new text file whose lone surrogates become backslash escapes (which JSON knows)."""
+    """A new UTF-8 text file; lone surrogates become backslash escapes, which JSON knows."""
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -1,8 +1,8 @@
-"""NAME.pdf: the pages as they are, with the recognised text lying invisibly where it is printed.
+"""NAME.pdf: the pages as they are, with the recognised text placed invisibly where it is printed.
 
-A page that is not read, or not whole, has a note that says so.
+A failed or partial page has a note that says so.
 
-A page that brings its own text keeps it and gets no second one: a search would hit twice.
+A page with text of its own keeps it and gets no second copy, which a search would find as well.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of_page, is_hidden, is_scan
 
 _TIPS, _TAILS = 0.1, 0.15  # of a line's height: where only its tallest and deepest letters reach
-_APART, _COLUMNS = 0.65, 1.6  # of a line's height: poppler parts columns from 0.7 on
-_ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
+_APART, _COLUMNS = 0.65, 1.6  # of a line's height: poppler separates columns from 0.7 on
+_ENOUGH_TEXT = 0.5  # the share of the letters read at which a page's own text suffices
 
 
 class SearchablePdf:
-    """The artefact: one document whose pages get their text, sharing one font."""
+    """The artefact NAME.pdf: one document whose pages get their text, sharing one font."""
 
     def __init__(self, pdf: LayeredPdf, layouts: Layouts, spec: BundleSpec) -> None:
         self._pdf = pdf
@@ -45,7 +45,7 @@ class SearchablePdf:
         self._dropped: list[int] = []
 
     def add(self, page: ReadPage) -> None:
-        """Put a page's text under it."""
+        """Put a page's text under it, turn it if wanted, and note its flaw."""
         if page.dropped:
             self._dropped.append(page.record.number)
         elif page.record.result is not None and page.blocks:
@@ -60,7 +60,7 @@ class SearchablePdf:
         self._pdf.done_with_page()
 
     def finish(self) -> str:
-        """Complete the font and the document's information; the artefact's name, if it is one."""
+        """Complete the font and metadata, and save; the artefact's name, or empty if not wanted."""
         self._font.finish()
         producer = f"ocrd {__version__}"
         if say_in_xmp(self._pdf.document, producer, untagged=self._layered):
@@ -86,7 +86,7 @@ class SearchablePdf:
             self._layered = True
 
     def _kept(self, page: ReadPage, view: PageView, canvas: PdfPage) -> list[Word] | None:
-        """The words of the page's own that stay beside a new layer; None if it gets none."""
+        """The page's own words that stay beside a new layer; None if it gets no layer."""
         own, policy = view.words, self._spec.pdf_text
         if policy == "keep" and self._spec.kind == "pdf":
             page.notes.append("no text layer was added: the folder keeps PDFs as they are")
@@ -114,7 +114,7 @@ class SearchablePdf:
 def text_content(
     placed: Sequence[Placed], sheet: Sheet, frame: PageFrame, font: LayerFont
 ) -> bytes:
-    """The content stream of invisible text; empty if there is nothing to lay."""
+    """The content stream of invisible text; empty if there is no text."""
     matrix = concat(sheet.matrix, frame.matrix)
     lines = [_line(item, sheet, matrix, font) for item in placed]
     shown = [line for line in lines if line]
@@ -122,7 +122,7 @@ def text_content(
 
 
 def _is_told(line: Placed, own: Sequence[Word], places: Sequence[Box], most: float) -> bool:
-    """Whether words of the page's own stand in a line, with this share of its letters or more."""
+    """Whether a line holds words of the page's own with at least a share `most` of its letters."""
     within = [word.text for word, place in zip(own, places, strict=True) if line.box.holds(place)]
     return bool(within) and letters(within) >= most * letters([line.text])
 
@@ -146,14 +146,14 @@ def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
 def _core(line: Box) -> Box:
     """A line's box without the tips and tails of its letters.
 
-    A word such as `now` has neither and is half as high as its line: what a search marks of it
+    A word such as `now` has neither and is half as tall as its line: the highlight of a search
     would be more white than word.
     """
     return replace(line, y1=line.y1 + _TIPS * line.height, y2=line.y2 - _TAILS * line.height)
 
 
 def _pieces(item: Placed, length: float, size: float, sheet: Sheet) -> list[tuple[str, float]]:
-    """A line in pieces, each with its length in points: word, gap, word … or all in one."""
+    """A line in pieces, each with its length in PDF units: word, gap, word …, or all in one."""
     if not item.stretches:
         return [(item.shown, length)]
     stretches = _together(item.stretches, size / sheet.width)
@@ -168,9 +168,9 @@ def _pieces(item: Placed, length: float, size: float, sheet: Sheet) -> list[tupl
 
 
 def _together(stretches: Sequence[Stretch], size: float) -> list[Stretch]:
-    """Words of a typewriter grown towards each other, the longer the more.
+    """The stretches of typewritten words, extended towards each other, longer words by more.
 
-    They stand so far apart that poppler would copy them as columns.
+    They are so far apart that poppler would copy them as columns.
     """
     grown = list(stretches)
     for index, ((start, end), (after, last)) in enumerate(itertools.pairwise(stretches)):
@@ -184,7 +184,7 @@ def _together(stretches: Sequence[Stretch], size: float) -> list[Stretch]:
 
 
 def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
-    """Text space -> sheet: x along the line, y up from the baseline, origin at its start."""
+    """Maps text space to the sheet: x along the line from its start, y up from the baseline."""
     drop = ASCENT * size
     x1, y1, x2 = item.box.x1 * sheet.width, item.box.y1 * sheet.height, item.box.x2 * sheet.width
     if item.down:

@@ -1,4 +1,4 @@
-"""How a page is seen (cropped, turned, y downward) against how PDF counts (y upward).  Pure."""
+"""A page as displayed (cropped, turned, y downward) and in PDF coordinates (y upward).  Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PageFrame:
 
     @classmethod
     def of(cls, page: PdfPage) -> PageFrame:
-        """The frame of a PyMuPDF page, whose `cropbox` is counted from the media box's top."""
+        """The frame of a PyMuPDF page, whose `cropbox` is measured from the media box's top."""
         media, crop = page.mediabox, page.cropbox
         left, right = max(crop.x0, media.x0), min(crop.x1, media.x1)
         bottom = max(media.y1 - crop.y1, media.y0)
@@ -32,19 +32,19 @@ class PageFrame:
 
     @property
     def width(self) -> float:
-        """Units across, as seen."""
+        """The displayed width in PDF units."""
         left, bottom, right, top = self.crop
         return top - bottom if self.rotation in (90, 270) else right - left
 
     @property
     def height(self) -> float:
-        """Units down, as seen."""
+        """The displayed height in PDF units."""
         left, bottom, right, top = self.crop
         return right - left if self.rotation in (90, 270) else top - bottom
 
     @property
     def matrix(self) -> Matrix:
-        """Takes a point as seen to PDF's own coordinates: `a b c d e f` as in a `cm`."""
+        """Maps a displayed point to PDF coordinates: `a b c d e f` as in a `cm`."""
         left, bottom, right, top = self.crop
         return {
             0: (1.0, 0.0, 0.0, -1.0, left, top),
@@ -55,7 +55,7 @@ class PageFrame:
 
 
 def concat(first: Matrix, second: Matrix) -> Matrix:
-    """The matrix that does `first`, then `second`."""
+    """The matrix that applies `first`, then `second`."""
     a, b, c, d, e, f = first
     g, h, i, j, k, m = second
     return (
@@ -69,5 +69,5 @@ def concat(first: Matrix, second: Matrix) -> Matrix:
 
 
 def numbers(*values: float) -> str:
-    """Numbers as PDF writes them: no exponents, no idle zeros."""
+    """Numbers as PDF writes them: at most three decimals, no exponents, no trailing zeros."""
     return " ".join(f"{value:.3f}".rstrip("0").rstrip(".") for value in values)

@@ -1,7 +1,7 @@
-"""How a page of a PDF is seen, as pixels; it is drawn once, whoever wants to see it.
+"""Renders a PDF page as displayed; it is drawn once, for all its uses.
 
-A page that is one JPEG and nothing else, as scanners make them and as ours of image files are, is
-decoded by Pillow: in a third of the time that MuPDF takes, and its brightness alone in a fifth.
+A page that is one JPEG and nothing else, as scanners make them and as we make them from image
+files, is decoded by Pillow in a third of the time that MuPDF takes, and for grey alone in a fifth.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _PLAIN = ("DeviceRGB", "DeviceGray")
 _JPEG_FAULTS = (OSError, SyntaxError, ValueError)
 _CLOSE = 0.5  # points between the image's edges and the page's
 _LEAST_POINTS = 2.0  # a figure thinner than this shows nothing
-_HAIR = 0.01  # points, lest a rounding error add a row of pixels
+_HAIR = 0.01  # points to trim, lest a rounding error add a row of pixels
 
 
 @dataclass(frozen=True, slots=True)
 class PageSize:
-    """The size of a page as it is seen: inches across and down, and pixels an inch."""
+    """The size of a page as displayed: width and height in inches, and pixels per inch."""
 
     width: float
     height: float
@@ -42,7 +42,7 @@ class PageSize:
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """Across and down, at least one."""
+        """Width and height in pixels, each at least one."""
         return max(round(self.width * self.dpi), 1), max(round(self.height * self.dpi), 1)
 
     def area(self, box: Box) -> tuple[int, int, int, int]:
@@ -55,11 +55,11 @@ class PageSize:
 
 
 class PageView:
-    """A page as it is seen: cropped, turned, with all that is drawn on it.
+    """A page as displayed: cropped, turned, with all that is drawn on it.
 
     Attributes:
         page: The page; valid as long as its document is open.
-        problems: What MuPDF complained of while it drew.
+        problems: Errors that MuPDF reported while it drew the page or read its words.
     """
 
     def __init__(self, page: PdfPage, dpi: int) -> None:
@@ -69,7 +69,7 @@ class PageView:
 
     @cached_property
     def size(self) -> PageSize:
-        """How large it is: a scan has its own pixels, any other page those that are drawn."""
+        """The page's size; a scan has its own resolution, any other page that of its rendering."""
         width, height = self.page.rect.width / 72, self.page.rect.height / 72
         dpi = scan_dpi(self.page) or float(self._dpi)
         return PageSize(width, height, dpi)
@@ -81,7 +81,7 @@ class PageView:
 
     @cached_property
     def grey(self) -> Image.Image:
-        """The page in grey, at 100 dpi or somewhat less; for looking at its ink."""
+        """The page in grey, at 100 dpi or somewhat less; for finding its ink."""
         zoom = self._zoom(_GREY_DPI, _GREY_PIXELS)
         if "colour" in self.__dict__ and self.colour.width >= self.page.rect.width * zoom:
             seen = self.colour.convert("L")
@@ -90,7 +90,7 @@ class PageView:
 
     @cached_property
     def words(self) -> list[Word]:
-        """Words that the page has of its own."""
+        """The words of the page's own text."""
         pymupdf.TOOLS.reset_mupdf_warnings()
         found = [word for line in words_of(self.page) for word in line]
         self._hear()
@@ -98,12 +98,12 @@ class PageView:
 
     @property
     def is_blank(self) -> bool:
-        """Whether it is paper and nothing else."""
+        """Whether the page shows paper and nothing else."""
         zoom = self._zoom(_BLANK_DPI, _GREY_PIXELS)
         return is_blank(self.grey.resize(self._size(zoom), Image.Resampling.BOX))
 
     def cut(self, box: Box) -> Image.Image:
-        """A part of the page.
+        """The part of the page in `box`, in RGB.
 
         Raises:
             ValueError: The box is too thin to show anything.
@@ -121,7 +121,7 @@ class PageView:
         return self.colour.crop(area)
 
     def _zoom(self, dpi: int, most: int) -> float:
-        """Pixels a point at a resolution, or fewer: no more than `most` in all."""
+        """Pixels per point at this resolution, or fewer: no more than `most` in all."""
         area = self.page.rect.width * self.page.rect.height
         return min(dpi / 72, math.sqrt(most / max(area, 1.0)))
 
@@ -155,7 +155,7 @@ class PageView:
 
 
 def _decoded(page: PdfPage, mode: str, size: tuple[int, int]) -> Image.Image | None:
-    """The page, so many pixels large; None if it is not one JPEG that fills it."""
+    """The page in this size, decoded by Pillow; None if it is not one JPEG that fills it."""
     jpeg = _only_jpeg(page, coloured=mode != "L")
     if jpeg is None:
         return None
@@ -163,16 +163,16 @@ def _decoded(page: PdfPage, mode: str, size: tuple[int, int]) -> Image.Image | N
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             if image.mode not in ("L", "RGB"):  # CMYK may be stored either way round
                 return None
-            if image.width * image.height > _JPEG_PIXELS:  # whatever the PDF says of it
+            if image.width * image.height > _JPEG_PIXELS:  # the PDF may state a smaller size
                 return None
             image.draft(mode, size)
             image.load()
-            image.info.clear()  # its comment would go where the pixels go
+            image.info.clear()  # otherwise its comment is saved with the pixels
             seen = image if image.mode == mode else image.convert(mode)
             if seen.size == size:
                 return seen
             return seen.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    except _JPEG_FAULTS:  # MuPDF shows of a damaged one what it can
+    except _JPEG_FAULTS:  # MuPDF shows what it can of a damaged JPEG
         return None
 
 
@@ -183,7 +183,7 @@ def _only_jpeg(page: PdfPage, *, coloured: bool) -> bytes | None:
     xref, mask, width, height, _, colours, _, _, filters, form = images[0]
     if mask or form or filters != "DCTDecode" or width * height > _JPEG_PIXELS:
         return None
-    if coloured and colours not in _PLAIN:  # a profile says how its colours look
+    if coloured and colours not in _PLAIN:  # a profile defines how its colours look
         return None
     if any(document.xref_get_key(xref, key)[0] != "null" for key in ("Decode", "Mask")):
         return None

@@ -1,4 +1,4 @@
-"""Writes a PDF from nothing, object by object, holding none of them."""
+"""Writes a new PDF object by object, keeping none in memory."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class PdfWriter:
         self._file.close()
 
     def add(self, entries: str, stream: bytes | None = None) -> int:
-        """A dictionary with these entries, a stream behind it if given; its object number."""
+        """Write a dictionary with these entries, and a stream if given; its object number."""
         number = self._next
         self._next += 1
         self._write(number, entries, stream)
         return number
 
     def add_page(self, width: float, height: float, resources: str, content: bytes) -> None:
-        """The next page, in points."""
+        """Write the next page; width and height in points."""
         body = self.add("", content)
         page = self.add(
             f"/Type/Page/Parent {self._PAGES} 0 R/MediaBox[0 0 {width:.3f} {height:.3f}]"

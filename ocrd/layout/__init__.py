@@ -1,1 +1,1 @@
-"""How a page is laid out: in which order its pieces are read, which of them are tables."""
+"""The layout of a page: the reading order of its pieces, and which of them are tables."""

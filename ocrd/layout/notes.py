@@ -1,8 +1,8 @@
-"""What stands in the margin of running text and is no part of it: side notes, line numbers.  Pure.
+"""Finds what is in the margin of running text but no part of it: side notes, line numbers.  Pure.
 
-A note begins on a level with a line of the text, and there is far more text than notes.  One in the
-left margin is read before the paragraph beside it, one in the right margin after it.  Numbers that
-count the lines, each or every fifth, belong to no sentence.
+A note begins level with a line of the text, and there is far more text than notes.  One in the left
+margin is read before the paragraph beside it, one in the right margin after it.  Numbers that count
+the lines, each or every fifth, belong to no sentence.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ocrd.layout.pieces import Piece, are_marks
 from ocrd.page import Box
 
 LEAST_LINES = 6  # of running text
-EDGES = 0.05  # of its lines may reach beyond its measure: a title
+EDGES = 0.05  # of its lines may reach beyond its measure, such as a title
 NARROW = 0.5  # of the measure: a wider margin is a column
-MOST_LINES, MOST_ALONE = 10, 4  # of a note; of the only one, for so stand the cells of a column
-GAP = 1.25  # usual distances of lines: further apart, another note begins
-LEVEL = 0.2  # heights of a line by which a note may begin off a line of the text
-ON_LEVEL = 0.7  # of the notes
+MOST_LINES, MOST_ALONE = 10, 4  # of a note; of a single one, lest it be a column of cells
+GAP = 1.25  # times the usual distance of lines: further apart, another note begins
+LEVEL = 0.2  # line heights by which a note may begin above or below a line of the text
+ON_LEVEL = 0.7  # of the notes, at least, begin level with a line of the text
 MORE_TEXT = 2  # full lines of text for each note: cells have as many as there are rows
 MOST_NOTED = 0.7  # lines of notes for each of the text: more is a column
-LEAST_NUMBERS, COUNTED = 3, 0.7  # of lines, and the share of numbers below each other that are
+LEAST_NUMBERS, COUNTED = 3, 0.7  # line numbers of a margin, and their share of its numbers
 LONGEST_NUMBER = 4  # digits
-STEPS = (5, 10)  # lines, where not each has its number
-LEAST_EACH, NEARLY = 10, 0.9  # numbered lines where each is, and the share of all that are
+STEPS = (5, 10)  # lines, where not every line has its number
+LEAST_EACH, NEARLY = 10, 0.9  # numbered lines where every line is, and their share of all lines
 
 T = TypeVar("T")
 
@@ -50,11 +50,11 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
 
 
 def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
-    """Numbers that count the lines of a page, those of each margin from top to bottom.
+    """The numbers that count the lines of a page, those of each margin from top to bottom.
 
-    From one to the next there are as many lines as the number grows by.  Where it grows by one, it
-    may lead a clause, an item or the cells of a table: then nearly all lines of the page have one,
-    stand alone beside it, and most end in the middle of a phrase.
+    From each to the next there are as many lines as the number grows by.  Numbers that grow by one
+    may lead clauses, items or the cells of a table instead; so they only count if nearly all lines
+    of the page have one and nothing else beside them, and most end in the middle of a phrase.
     """
     printed = rows(pieces)
     place = {piece: number for number, row in enumerate(printed) for piece in row}
@@ -87,7 +87,7 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
 
 
 def _outside(numbers: Row, lines: Sequence[Piece]) -> bool:
-    """Whether numbers stand in one of the margins of lines."""
+    """Whether all these numbers stand in one of the margins of these lines."""
     if len(lines) < LEAST_LINES:
         return False
     left, right = _edges(lines)
@@ -95,14 +95,14 @@ def _outside(numbers: Row, lines: Sequence[Piece]) -> bool:
 
 
 def _run_on(lines: Sequence[Piece]) -> bool:
-    """Whether lines are running text rather than clauses or items of a line each."""
+    """Whether lines are running text, rather than clauses or items of one line each."""
     prose = sum(len(piece.text) for piece in lines) > PROSE * len(lines)
     open_ends = sum(piece.text[-1:] not in ".,;:" for piece in lines)
     return prose and 2 * open_ends > len(lines) and goes_on([(it,) for it in lines])
 
 
 def _edges(lines: Sequence[Piece]) -> tuple[float, float]:
-    """Where lines begin and end, but for the few that reach further."""
+    """The left and right edges of lines, apart from the few that reach further."""
     few = max(1, int(EDGES * len(lines)))
     return sorted(it.box.x1 for it in lines)[few], sorted(it.box.x2 for it in lines)[-1 - few]
 
@@ -110,9 +110,9 @@ def _edges(lines: Sequence[Piece]) -> tuple[float, float]:
 def _in_margin(
     side: Sequence[Piece], text: Sequence[Piece], body: Sequence[Row], widest: float
 ) -> list[list[Row]]:
-    """The notes in one margin; none if what stands there is something else.
+    """The notes in one margin; none if something else stands there.
 
-    `text` are the full lines beside it, `body` all; a margin is no wider than `widest`.
+    `text` are the full lines beside it, `body` are all rows; a margin is no wider than `widest`.
     """
     if not side or max(p.box.x2 for p in side) - min(p.box.x1 for p in side) > widest:
         return []
@@ -133,7 +133,7 @@ def _in_margin(
 
 
 def _grouped(lines: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows in notes: those that follow each other closely."""
+    """The rows grouped into notes: rows that follow each other closely."""
     distances = sorted(b[0].middle - a[0].middle for a, b in pairwise(lines))
     usual = distances[len(distances) // 4] if distances else 0.0
     group: list[Row] = []
@@ -157,12 +157,12 @@ def among(
     beside: Sequence[tuple[Box, T]],
     places: Callable[[T], Sequence[Box]],
 ) -> list[T]:
-    """What was found on a page in its order, with its side notes.
+    """What was found on a page, in reading order, with its side notes.
 
     Args:
-        found: What else is on the page.
-        beside: Of each note, from top to bottom, its first line and what was made of it.
-        places: Tells where something stands; a paragraph may go on in another column.
+        found: Everything but the notes, in reading order.
+        beside: For each note, from top to bottom, its first line and what was made of it.
+        places: Gives the boxes of something found; a paragraph may continue in another column.
     """
     done = list(found)
     homes = [(note, _home(line, done, places)) for line, note in beside]
@@ -178,7 +178,7 @@ def among(
 def _home(
     line: Box, found: Sequence[T], places: Callable[[T], Sequence[Box]]
 ) -> tuple[T, bool] | None:
-    """What a line stands beside, or what is nearest to it, and whether it stands left of that."""
+    """What is beside a line, or else nearest to it, and whether the line is left of that."""
     middle = (line.y1 + line.y2) / 2
 
     def away(near: tuple[T, Box]) -> tuple[float, float]:

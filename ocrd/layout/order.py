@@ -1,9 +1,8 @@
-"""In which order people read a page: rows, and columns of running text.  Pure.
+"""The order in which people read a page: rows, and columns of running text.  Pure.
 
-A page is first parted at gutters: straight gaps with running text to both sides of them.  Above,
-below and between columns stand the pieces that reach across the gutter (a title, a wide figure's
-caption), and they are read where they stand.  What has cells rather than running text (a table, a
-form) is not parted but read row by row.
+A page is first split at gutters: straight gaps with running text on both sides.  Pieces that reach
+across a gutter (a title, a wide figure's caption) stand above, below or between columns and are
+read where they stand.  Cells (of a table, a form) are not split but read row by row.
 """
 
 from __future__ import annotations
@@ -18,34 +17,34 @@ from ocrd.page import Box, Line
 
 Row = tuple[Piece, ...]
 
-LEAST_ROWS = 3  # to both sides of a gutter, somewhere along it
+LEAST_ROWS = 3  # on both sides of a gutter, somewhere along it
 LEAST_WIDTH = 9  # heights of a line: narrower columns are those of tables
 FULL = 0.7  # a row is full if so much of its column's width is text
 LEAST_FULL = 0.4  # of a column's rows
-LEVEL = 0.2  # heights by which the rows of a table differ
+LEVEL = 0.2  # line heights: the rows of a table differ by less
 WORDY = 14  # letters of an average line of text
 STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
 PROSE = 30  # letters of a line that is no cell
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 WORD_GAP = 0.5  # heights: the white between words of a line, where it is not stretched
 LOOSE = 2.2  # heights from line to line: running text is set closer
-GOING_ON = 0.3  # of the lines of narrow text or verse begin or end within a sentence
+GOING_ON = 0.3  # of the lines of narrow text begin or end within a sentence, at least
 VERSE = 5  # words of an average line
-ACROSS = 0.9  # of the text's width: a rule so wide parts what stands above from what stands below
+ACROSS = 0.9  # of the text's width: a rule so wide separates what is above from what is below
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """What stands beside each other between pieces that reach across a gutter."""
+    """The pieces on both sides of a gutter, between those that reach across it."""
 
     left: tuple[Piece, ...]
     right: tuple[Piece, ...]
 
 
 def columns(pieces: Iterable[Piece], rules: Iterable[Box] = ()) -> list[list[Row]]:
-    """The page's columns in the order in which they are read, each as its rows from top to bottom.
+    """The page's columns in reading order, each as its rows from top to bottom.
 
-    The order of `pieces` does not matter.  Of the level `rules` those that reach from side to side
+    The order of `pieces` does not matter.  Of the level `rules`, those that reach from side to side
     end columns.
     """
     text = list(pieces)
@@ -56,7 +55,7 @@ def columns(pieces: Iterable[Piece], rules: Iterable[Box] = ()) -> list[list[Row
 
 
 def parting(rules: Iterable[Box], boxes: Sequence[Box]) -> list[Box]:
-    """The level rules that reach over all that stands on a page, but cut through nothing."""
+    """The level rules that reach across nearly all content of a page without cutting any."""
     if not boxes:
         return []
     whole = Box.around(boxes)
@@ -69,7 +68,7 @@ def parting(rules: Iterable[Box], boxes: Sequence[Box]) -> list[Box]:
 
 
 def rows(pieces: Iterable[Piece]) -> list[Row]:
-    """Pieces side by side make a row, read from left to right; rows from top to bottom."""
+    """The rows from top to bottom: pieces that are side by side, from left to right."""
     found: list[list[Piece]] = []
     for piece in sorted(pieces, key=_place):
         if found and _beside(piece, found[-1]):
@@ -80,7 +79,7 @@ def rows(pieces: Iterable[Piece]) -> list[Row]:
 
 
 def _beside(piece: Piece, row: list[Piece]) -> bool:
-    """Whether a piece stands in a row, its pieces from the highest to the lowest, beside them."""
+    """Whether a piece is beside all pieces of a row (from top to bottom) and level with them."""
     middle = (row[(len(row) - 1) // 2].middle + row[len(row) // 2].middle) / 2
     low = min(piece.height, *(other.height for other in row))
     free = all(
@@ -112,7 +111,7 @@ def _parted(pieces: list[Piece]) -> Iterator[list[Piece]]:
 
 
 def _in_gutter(band: _Band) -> Piece | None:
-    """A page's number between two columns, which stands in no line of theirs."""
+    """The page number between two columns, if there is one; it is in no line of theirs."""
     for column, strip in (
         (band.left, strips(band.left)[-1]),
         (band.right, strips(band.right)[0]),
@@ -123,7 +122,7 @@ def _in_gutter(band: _Band) -> Piece | None:
 
 
 def _best_gutter(pieces: list[Piece]) -> list[_Band]:
-    """The bands at the gutter with most pieces beside it, from top to bottom."""
+    """The bands at the gutter with the most pieces beside it, from top to bottom."""
     if not pieces:
         return []
     best, most = [_Band(tuple(pieces), ())], 0
@@ -138,7 +137,7 @@ def _best_gutter(pieces: list[Piece]) -> list[_Band]:
 
 
 def _bands(pieces: list[Piece], edge: float, slack: float) -> list[_Band]:
-    """Part pieces (from top to bottom) at the gutter whose right edge is given."""
+    """Split pieces (from top to bottom) at the gutter with this right edge."""
     bands: list[_Band] = []
     left: list[Piece] = []
     right: list[Piece] = []
@@ -155,7 +154,7 @@ def _bands(pieces: list[Piece], edge: float, slack: float) -> list[_Band]:
 
 
 def _heading(left: list[Piece], right: list[Piece], wide: Piece) -> list[_Band]:
-    """Take from the left column what is below both and nearer to the wide piece that follows."""
+    """Take off the left column's last piece if it is below both and nearer to what follows."""
     if len(left) < 2 or not right or left[-1].box.y1 < max(piece.box.y2 for piece in right):
         return []
     if wide.middle - left[-1].middle > left[-1].middle - left[-2].middle:
@@ -164,7 +163,7 @@ def _heading(left: list[Piece], right: list[Piece], wide: Piece) -> list[_Band]:
 
 
 def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
-    """Whether running text stands on both sides, side by side; or on one, and a table beside it."""
+    """Whether there is running text on both sides, side by side, or on one beside a table."""
     left, right = sides = _next_to_gutter(band.left, -1), _next_to_gutter(band.right, 0)
     texts = [side for side in sides if all(piece.text for row in side for piece in row)]
     if any(len(side) < least_rows for side in texts):
@@ -194,23 +193,23 @@ def _wide(band: _Band) -> bool:
 
 
 def _gap(left: Sequence[Row], right: Sequence[Row]) -> float:
-    """How wide the white between columns is, from end to beginning of a usual row, in heights."""
+    """The white between columns, from the median row end to the median row start, in heights."""
     ends, begins = [row[-1].box.x2 for row in left], [row[0].box.x1 for row in right]
     line = median(piece.height for row in (*left, *right) for piece in row)
     return (median(begins) - median(ends)) / max(line, 1e-6)
 
 
 def _is_prose(text: Sequence[Row]) -> bool:
-    """Whether rows are lines of text that are set full."""
+    """Whether rows are full lines of running text."""
     full = sum(len(row[0].text) for row in text) > PROSE * len(text)
     return full and _running(text, level=True)
 
 
 def are_texts(sides: Sequence[Sequence[Row]]) -> bool:
-    """Whether what stands side by side is narrow running text or verse, rather than cells.
+    """Whether columns side by side are narrow running text or verse, rather than cells.
 
-    Sentences go on from line to line; or it is two, as of a poem and its translation, and their
-    lines have more words than cells.
+    In running text, sentences continue from line to line.  Verse has two columns, such as a poem
+    and its translation, with more words to a line than cells have.
     """
     if not all(map(_lettered, sides)):
         return False
@@ -229,7 +228,7 @@ def _worded(lines: Sequence[Row]) -> bool:
 
 
 def goes_on(lines: Sequence[Row]) -> bool:
-    """Whether many lines begin in a small letter or end in a comma, as cells do not."""
+    """Whether many lines begin with a small letter or end in a comma or semicolon, unlike cells."""
     within = [r[0].text[:1].islower() or r[-1].text.endswith((",", ";")) for r in lines]
     return sum(within) >= GOING_ON * len(lines)
 
@@ -241,7 +240,7 @@ def _close(lines: Sequence[Row]) -> bool:
 
 
 def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
-    """Whether rows are what a scan shows of the facing page, beside a page of text."""
+    """Whether rows are the strip of the facing page that a scan shows beside a page of text."""
     words = [row[0].text for row in narrow if any(map(str.isalpha, row[0].text))]
     enough = len(narrow) >= STRIP_ROWS and 2 * len(narrow) > len(text)
     line = max(1.0, median(row[0].height for row in text))
@@ -257,7 +256,7 @@ def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
 def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
     """The rows of the column next to a gutter: the first or the last of a side.
 
-    A single piece (a page number in the middle) is none.
+    A single piece (a page number in the middle) is no column if there are others.
     """
     found = _texts(pieces)
     return found[which] if found else []
@@ -269,7 +268,7 @@ def _texts(pieces: Iterable[Piece]) -> list[list[Row]]:
 
 
 def strips(pieces: Iterable[Piece]) -> list[list[Piece]]:
-    """Pieces with white from top to bottom between them, left to right."""
+    """The pieces in groups with white from top to bottom between them, left to right."""
     found: list[list[Piece]] = []
     end = 0.0
     for piece in sorted(pieces, key=lambda piece: piece.box.x1):
@@ -282,7 +281,7 @@ def strips(pieces: Iterable[Piece]) -> list[list[Piece]]:
 
 
 def _level(left: Sequence[Row], right: Sequence[Row]) -> bool:
-    """Whether most rows of one side, where it has a neighbour, have one of the other on a level."""
+    """Whether most rows of the side with fewer rows are level with a row of the other side."""
     few, many = sorted(([row[0] for row in side] for side in (left, right)), key=len)
     off = [
         min(abs(one.middle - other.middle) / max(one.height, 1e-6) for other in many) for one in few

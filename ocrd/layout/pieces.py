@@ -1,6 +1,6 @@
-"""Pieces of text: what the detector found in one place, a line or a cell; and how they join.  Pure.
+"""Pieces of text, each a line or a cell that was found in one place, and how they join.  Pure.
 
-Lines become running text by spaces, mended hyphens, and nothing at all between Chinese characters.
+Lines are joined by spaces, hyphenated words are made whole, and Chinese gets no spaces at all.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Piece:
 
     Attributes:
         line: Its text and its place on the page as it came.
-        box: Its place in pixels on the page as it is read: turned upright, without its skew.
+        box: Its place on the page, upright and without skew: pixels, or points of a PDF's own text.
         on_end: Whether it runs up or down that page.
-        weight: How broad its strokes are, pixels; 0 if nobody looked.
-        spaces: The white between its words, all together, pixels; 0 if nobody looked.
+        weight: The width of its strokes in pixels; 0 if it was not measured.
+        spaces: The total white between its words in pixels; 0 if it was not measured.
     """
 
     line: Line
@@ -48,22 +48,22 @@ class Piece:
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The text of its line."""
         return self.line.text
 
     @property
     def height(self) -> float:
-        """Pixels from top to bottom."""
+        """From top to bottom, in the unit of `box`."""
         return self.box.y2 - self.box.y1
 
     @property
     def width(self) -> float:
-        """Pixels from left to right."""
+        """From left to right, in the unit of `box`."""
         return self.box.x2 - self.box.x1
 
     @property
     def middle(self) -> float:
-        """Pixels from the top of the page to its middle."""
+        """From the top of the page to its middle, in the unit of `box`."""
         return (self.box.y1 + self.box.y2) / 2
 
 
@@ -88,12 +88,12 @@ def is_item(text: str) -> bool:
 
 
 def is_mark(text: str) -> bool:
-    """Whether a text is only what leads an item or a clause: a bullet, (1), 1a, a), § 3."""
+    """Whether a text is only the mark of an item or a clause: a bullet, (1), 1a, a), § 3."""
     return _MARK.fullmatch(text) is not None
 
 
 def are_marks(texts: Sequence[str]) -> bool:
-    """Whether texts below each other lead items or clauses; bare numbers do if they count up."""
+    """Whether successive texts mark items or clauses; bare numbers do if they count up."""
     numbers = [text for text in texts if not is_mark(text)]
     return all(map(is_count, numbers)) and all(starmap(follows, pairwise(numbers)))
 
@@ -104,7 +104,7 @@ def is_count(text: str) -> bool:
 
 
 def follows(number: str, other: str) -> bool:
-    """Whether a number counts on from another: 2 from 1; 2.1.1, 2.2 and 3.1 from 2.1."""
+    """Whether `other` comes next after `number`: 2 after 1; 2.1.1, 2.2 and 3.1 after 2.1."""
     above, below = ([int(part) for part in text.split(".") if part] for text in (number, other))
     same = next((n for n, (a, b) in enumerate(zip(above, below, strict=False)) if a != b), None)
     if same is None:
@@ -118,7 +118,7 @@ def numbered(text: str) -> bool:
 
 
 def running(lines: Iterable[str]) -> str:
-    """Lines of a paragraph as one: hyphens at line ends mended, Chinese joined without spaces."""
+    """The lines of a paragraph joined: hyphenated words whole, Chinese without spaces."""
     text = ""
     for line in filter(None, (line.strip() for line in lines)):
         text = _follow(text, line) if text else line

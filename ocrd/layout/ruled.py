@@ -13,10 +13,10 @@ from ocrd.layout.pieces import Piece, running
 from ocrd.layout.tables import FAR_AT_FIRST, Cells, group_of
 from ocrd.page import Box
 
-EVEN = 2.2  # times a near distance between rows of one table
+EVEN = 2.2  # times a short distance between rows: those of one table are no further apart
 HEAD = 4.0  # heights above its only rule in which a table's head stands
 LONGEST_RULED = 150  # characters of an average cell between rules; more is a page in frames
-INTO_CELL = 0.4  # heights by which the first letter of a cell may stand in its rule
+INTO_CELL = 0.4  # heights by which a cell's text may begin left of its rule
 
 Rule = tuple[float, float, float, float]  # left, top, right, bottom: level or upright
 
@@ -26,21 +26,21 @@ class Grid:
     """Where the rules of a table cross.
 
     Attributes:
-        lefts: Of its columns, and the right edge of the last.
-        tops: Of its rows, and the bottom of the last.
+        lefts: The left edges of its columns, and the right edge of the last.
+        tops: The tops of its rows, and the bottom of the last.
     """
 
     lefts: tuple[float, ...]
     tops: tuple[float, ...]
 
     def holds(self, piece: Piece) -> bool:
-        """Whether a piece stands in it."""
+        """Whether the middle of a piece lies in the grid."""
         middle = (piece.box.x1 + piece.box.x2) / 2
         across = self.lefts[0] < middle < self.lefts[-1]
         return across and self.tops[0] < piece.middle < self.tops[-1]
 
     def cells(self, pieces: Iterable[Piece]) -> Cells | None:
-        """What stands in its cells, if that is a table; a cell begins where its text does."""
+        """The texts of its cells, if it is a table; a text is in the cell in which it begins."""
         found: list[list[list[Piece]]] = [[[] for _ in self.lefts[1:]] for _ in self.tops[1:]]
         for piece in pieces:
             begins = min(piece.box.x1 + INTO_CELL * piece.height, piece.box.x2)
@@ -61,7 +61,7 @@ def _said(cell: list[Piece]) -> Iterator[str]:
 
 
 def grids(ruled: Sequence[Rule], touch: float) -> list[Grid]:
-    """Rules that make columns and rows; ends so near that they `touch` are meant to meet."""
+    """The grids that rules make; ends no further apart than `touch` are meant to meet."""
     left, found = list(ruled), []
     while left:
         group = [left.pop()]
@@ -79,14 +79,14 @@ def grids(ruled: Sequence[Rule], touch: float) -> list[Grid]:
 def level_ruled(
     pieces: Sequence[Piece], ruled: Sequence[Rule], touch: float
 ) -> Iterator[tuple[list[Row], Cells]]:
-    """Tables with level rules alone: heads above one, their columns down to the next of its length.
+    """Tables with level rules only: heads above a rule, and columns down to others of its length.
 
     Ends of rules that are no farther apart than `touch` are meant to be the same.
     """
     line = median(piece.height for piece in pieces) if pieces else 0.0
     for stack in _alike(ruled, touch):
         left, top, right, _ = stack[0]
-        above = top - HEAD * line  # the head may have a rule below it only
+        above = top - HEAD * line  # the head may have a rule only below it
         bands = [
             rows(piece for piece in pieces if box.holds(piece.box))
             for over, under in pairwise([(left, above, right, above), *stack])
@@ -119,7 +119,7 @@ def _is_one(body: Sequence[Row]) -> bool:
 
 
 def _alike(ruled: Sequence[Rule], touch: float) -> list[list[Rule]]:
-    """Several level rules with the same ends, from top to bottom."""
+    """The level rules in groups of two or more with the same ends, from top to bottom."""
     stacks: list[list[Rule]] = []
     for rule in sorted((rule for rule in ruled if rule[1] == rule[3]), key=lambda rule: rule[1]):
         same = [s for s in stacks if max(abs(s[0][0] - rule[0]), abs(s[0][2] - rule[2])) < touch]
@@ -131,11 +131,11 @@ def _alike(ruled: Sequence[Rule], touch: float) -> list[list[Rule]]:
 
 
 def _below_heads(band: Sequence[Row], below: Sequence[Row]) -> bool:
-    """Whether what stands below a band of several heads lies below one of them each."""
+    """Whether each piece below a band of several heads is below exactly one of them."""
     heads = group_of(band).columns if band and len(band[0]) > 1 else []
     if len(heads) < 2 or not any(len(row) > 1 for row in below):
         return False
-    stubs = heads[0].left  # what stands left of all heads needs none
+    stubs = heads[0].left  # text left of all heads needs none
     pieces = [piece for row in below for piece in row if piece.box.x2 > stubs]
     return all(sum(head.meets(piece) for head in heads) == 1 for piece in pieces)
 
@@ -146,7 +146,7 @@ def _meet(a: Rule, b: Rule, touch: float) -> bool:
 
 
 def _edges(group: Sequence[Rule], touch: float) -> tuple[float, ...]:
-    """Where the upright rules of a group stand, and how far the level ones reach beyond them."""
+    """The places of a group's upright rules, and the ends of level ones that reach beyond them."""
     ends = min(rule[0] for rule in group), max(rule[2] for rule in group)
     found: list[float] = []
     for x in sorted(rule[0] for rule in group if rule[2] - rule[0] < rule[3] - rule[1]):

@@ -1,9 +1,9 @@
 """Finds tables, and texts that stand side by side, by alignment.  Pure.
 
-Rows that follow each other make a group while their pieces fall into the same columns.  A group
-is a table if its rows are regular; two texts side by side if one gap is far wider than all others
-or their lines do not stand on a level; else it is text, row by row.  `foot` finds the small columns
-below a letter.
+Successive rows make a group while their pieces fall into the same columns.  A group is a table if
+its rows are regular; it is texts side by side if one gap is far wider than all others, their lines
+are not level or their sentences continue; otherwise it is text, row by row.  `foot` finds the small
+columns below a letter.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ocrd.layout.order import LOOSE, Row, are_texts, rows, strips
 from ocrd.layout.pieces import Piece, are_marks, is_count, running
 
 LEAST_ROWS = 3
-# Of a table at least: its rows, those that are full, and the share of them that nearly are.
+# What a table needs at least: rows, full rows, and the share of rows that are nearly full.
 REGULAR = (LEAST_ROWS, 2, 0.5)
 PAIRS = (LEAST_ROWS, 2, 0.75)  # where there are two columns only
 FRAMED = (2, 1, 0.5)  # where rules show its beginning and end
 LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
-FULL, MOSTLY = 0.85, 0.6  # of its width, of its lines: a column of running text
+FULL, MOSTLY = 0.85, 0.6  # running text fills so much of its width, in so many of its lines
 RUNNING = 25  # letters of its lines
-CLOSE, MOST_CLOSE = 0.4, 0.3  # heights, and the share of gaps that are no wider
+CLOSE, MOST_CLOSE = 0.4, 0.3  # heights, and the share of a table's gaps that may be narrower
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
-NEARER = 0.92  # of it: what a first cell goes on with
-FAR = 1.7  # usual distances of rows to one that is no longer of the group
-FAR_AT_FIRST = 3.2  # heights, where nothing is usual yet
-RECENT = 40  # rows that say what is usual
+NEARER = 0.92  # of it: a row so close may continue a first cell
+FAR = 1.7  # times the usual distance of rows: a row further away is not of the group
+FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet
+RECENT = 40  # last rows, from which the usual distance is taken
 WIDE_GAP = 6.0  # heights between texts that stand side by side
 WIDER = 2.5  # times as wide as any other gap
 LEVEL = 0.3  # heights: cells of a row stand on a level
 
-FOOT, MOST_FOOT = 0.85, 6  # of the page's height, and rows: small columns stand below
+FOOT, MOST_FOOT = 0.85, 6  # of the page's height, below which small columns stand; and their rows
 SMALL = 0.9  # of the page's type
 
 
@@ -50,7 +50,7 @@ class _Column:
         return piece.box.x1 < self.right and piece.box.x2 > self.left
 
     def distance(self, piece: Piece) -> float:
-        """From the piece's left end, in pixels; 0 for one that begins in the column."""
+        """The distance of a piece's left end from the column; 0 if it begins in the column."""
         return max(self.left - piece.box.x1, piece.box.x1 - self.right, 0.0)
 
 
@@ -68,11 +68,11 @@ class Group:
 
     @property
     def height(self) -> float:
-        """Of its last lines, usually; pixels."""
+        """The median height of the pieces in its last rows, at least 1."""
         return max(1.0, median(piece.height for row in self.rows[-RECENT:] for piece in row))
 
     def takes(self, row: Row) -> bool:
-        """Whether a row goes on with this group."""
+        """Whether a row continues this group."""
         if not self.rows:
             return True
         met = [[n for n, column in enumerate(self.columns) if column.meets(p)] for p in row]
@@ -82,12 +82,12 @@ class Group:
         return single and apart and any(met) and not self._far(row)
 
     def spanned_by(self, row: Row, following: Row) -> bool:
-        """Whether a row is one cell over several columns, with more of the group below it."""
+        """Whether a row may be one cell over several columns, with more of the group below it."""
         among = len(self.columns) > 1 and len(self.rows) > 1 and len(following) > 1
         return among and len(row) == 1 and not self._far(row) and self.takes(following)
 
     def add(self, row: Row, *, spans: bool = False) -> None:
-        """Take a row in; what spans columns does not join them."""
+        """Add a row; one that `spans` columns leaves them as they are."""
         for piece in () if spans else row:
             column = next((one for one in self.columns if one.meets(piece)), None)
             if column is None:
@@ -99,7 +99,7 @@ class Group:
         self.rows.append(row)
 
     def distances(self, last: int = 0) -> list[float]:
-        """From each row to the next, pixels; of so many rows at the end, or of all."""
+        """The distances from each row to the next, of the `last` rows or, if 0, of all."""
         return [below[0].middle - above[0].middle for above, below in pairwise(self.rows[-last:])]
 
     def _far(self, row: Row) -> bool:
@@ -111,8 +111,8 @@ class Group:
     def cells(self, *, framed: bool = False, parted: bool = False) -> Cells | None:
         """Its cells if it is a table.  Cells over several columns leave the others empty.
 
-        `framed` says that rules show where it begins and ends; `parted`, that they part each row
-        from the next.
+        `framed` says that rules show where it begins and ends; `parted`, that they separate each
+        row from the next.
         """
         found, count = self._spread(), len(self.columns)
         letters = sum(len(piece.text) for row in self.rows for piece in row)
@@ -128,16 +128,16 @@ class Group:
         return _texts(found)
 
     def _spaced(self) -> bool:
-        """Whether most cells stand farther apart than words do."""
+        """Whether most cells are farther apart than words are."""
         gaps = [b.box.x1 - a.box.x2 for row in self.rows for a, b in pairwise(row)]
         least = CLOSE * self.height
         close = sum(gap < least for gap in gaps)
         return close <= MOST_CLOSE * len(gaps)
 
     def _listed(self) -> bool:
-        """Whether this is one column of text behind its marks, perhaps with marks after it too.
+        """Whether this is one column of text after its marks, perhaps with marks after it too.
 
-        What reaches over several columns is a sentence between items, and no cell.
+        A piece over several columns is a sentence between items, and no cell.
         """
         said: list[list[str]] = [[] for _ in self.columns]
         for piece in (piece for row in self.rows for piece in row):
@@ -151,7 +151,7 @@ class Group:
         return 2 * worded > len(texts[0])
 
     def runs(self) -> bool:
-        """Whether a column is running text, and what stands beside it is its margin."""
+        """Whether a column is running text, so that what is beside it is its margin."""
         for column in self.columns:
             lines = [[piece for piece in row if column.meets(piece)] for row in self.rows]
             lines = [line for line in lines if line]
@@ -163,7 +163,7 @@ class Group:
         return False
 
     def texts(self) -> list[list[Row]] | None:
-        """Texts that stand side by side, each as its rows."""
+        """Its texts side by side, each as its rows; None if it is not that."""
         pieces = [piece for row in self.rows for piece in row]
         beside = [rows(filter(column.meets, pieces)) for column in self.columns]
         apart = len(beside) > 1 and sum(map(len, beside)) == len(pieces)
@@ -187,13 +187,13 @@ class Group:
         return [left, rows(piece for piece in pieces if piece.box.x1 >= at)]
 
     def _wordy(self, number: int) -> bool:
-        """Whether there are words in each cell of a column, as there are not among figures."""
+        """Whether each piece in a column has letters, unlike in a column of figures."""
         column = self.columns[number]
         found = [piece.text for row in self.rows for piece in row if column.meets(piece)]
         return all(any(map(str.isalpha, text)) for text in found)
 
     def _on_a_level(self, at: float) -> bool:
-        """Whether what stands left and right of a place shares its lines."""
+        """Whether most rows with pieces on both sides of `at` are level."""
         both = [row for row in self.rows if row[0].box.x1 < at <= row[-1].box.x1 + 1]
         off = [abs(row[0].middle - row[-1].middle) > LEVEL * self.height for row in both]
         return 2 * sum(off) < len(both)
@@ -201,8 +201,8 @@ class Group:
     def _spread(self) -> list[list[list[str]]]:
         """The texts in each cell of each row.
 
-        A row that only goes on with cells of the row above is put to it: one with nothing in the
-        first column, or nothing but that, and nearer than rows usually are.
+        A row that only continues cells of the row above is joined to it: one that has nothing in
+        the first column, or nothing else, and is nearer than rows usually are.
         """
         distances = self.distances()
         cell_rows = [d for d, row in zip(distances, self.rows[1:], strict=True) if len(row) > 1]
@@ -245,7 +245,7 @@ def groups(lines: Sequence[Row]) -> Iterator[Group]:
 def foot(pieces: Sequence[Piece], page_height: float) -> list[list[Row]]:
     """Small columns at the foot of a page (address, bank, register), each as its rows.
 
-    In type of the page's own size, or with figures below each other, they are a table.
+    Columns in type of the page's own size, or with one of figures only, are a table instead.
     """
     low = list[Piece]()
     top = page_height
@@ -272,7 +272,7 @@ def _is_figure(text: str) -> bool:
 
 
 def _trimmed(group: Group) -> Iterator[Group]:
-    """A group without the lines of text before and after its cells, which are its own groups."""
+    """A group, and as groups of their own the lines of text before and after its cells."""
     lines = group.rows
     cells = [number for number, row in enumerate(lines) if len(row) > 1]
     if not cells or group.texts() is not None:
@@ -282,7 +282,7 @@ def _trimmed(group: Group) -> Iterator[Group]:
     distances = group.distances()
     near = NEARER * median(distances[cells[0] : last - 1] or [0.0])
     while last < len(lines) and distances[last - 1] < near:
-        last += 1  # it goes on with a cell
+        last += 1  # it continues a cell
     before, after = _edge_rows(lines[cells[0] : last])
     first, last = cells[0] + before, last - after
     for part in (lines[:first], lines[first:last], lines[last:]):
@@ -291,7 +291,7 @@ def _trimmed(group: Group) -> Iterator[Group]:
 
 
 def _edge_rows(lines: Sequence[Row]) -> tuple[int, int]:
-    """How many rows before and after a table are not its own: a caption, sums with their names."""
+    """How many first and last rows are not the table's: a caption, labelled totals."""
     if group_of(lines).runs():
         return 0, 0
     for before, after in ((0, 0), (0, 1), (0, 2), (1, 0)):
@@ -302,7 +302,7 @@ def _edge_rows(lines: Sequence[Row]) -> tuple[int, int]:
 
 
 def group_of(lines: Sequence[Row]) -> Group:
-    """All of some rows, whether they make a group or not."""
+    """All these rows as one group, whether they fit together or not."""
     group = Group()
     for row in lines:
         group.add(row, spans=bool(group.rows) and not group.takes(row))
@@ -328,7 +328,7 @@ def _regular(found: list[list[list[str]]], count: int, least: tuple[int, int, fl
 
 
 def _headed(found: list[list[list[str]]], count: int) -> bool:
-    """Whether two rows are words and figures below them."""
+    """Whether there are two full rows, of words and of figures below them."""
     if len(found) != 2 or count < 3 or not all(map(all, found)):
         return False
     above, below = ([any(map(str.isdigit, "".join(cell))) for cell in row] for row in found)

@@ -1,4 +1,4 @@
-"""What the rest of the daemon knows of pages: a document's outline, how images are made."""
+"""What the rest of the daemon knows of pages: a document's kind, how images are made."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Kind: TypeAlias = Literal["pdf", "image"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentInfo:
-    """What a file is.
+    """What kind of file it is, and how long.
 
     Attributes:
-        kind: `pdf`, or `image` for everything made of pixels, a TIFF of many pages included; told
-            by its content, never by its name.
+        kind: `pdf`, or `image` for everything made of pixels, including a TIFF of many pages;
+            determined by its content, never by its name.
         pages: How many, at least 1.
     """
 
@@ -27,7 +27,7 @@ class Rendering:
     """How page images are to be made.
 
     Attributes:
-        dpi: The resolution wished for where the file leaves a choice (PDF).
+        dpi: The wanted resolution where the file leaves a choice (PDF).
         max_pixels: An image file with more is refused; a PDF page is rendered with fewer.
         max_pages: A document with more is refused.
         max_side: Longest side of a page image, pixels; larger ones are scaled down.

@@ -1,6 +1,6 @@
-"""Tables that no grid of rules shows: a page's words as pieces, and how those are laid out.  Pure.
+"""Finds tables without a grid of rules, and notes, by how a page's words are laid out.  Pure.
 
-Words of prose are a quarter of an em apart; what is further apart may stand in another column.
+Words of prose are a quarter of an em apart; a word further away may be in another column.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ocrd.layout.tables import Cells, foot, groups
 from ocrd.page import Block, Box, Line, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em
-_STRIP, _ROWS, _APART = 0.25, 3, 2.6  # of it, where so many lines, so many heights apart, have it
+_STRIP, _ROWS, _APART = 0.25, 3, 2.6  # of it, if so many lines, so many heights apart, share it
 _MOST_PIECES, _MOST_RULES = 2500, 500  # a table of 100 rows and 15 columns has 1,500
 _TOUCH = 3.0  # points between the ends of rules that are meant to be the same
 
@@ -32,10 +32,10 @@ def tables(
 ) -> Iterator[Block]:
     """The tables among the words of a page, each with its cells row by row.
 
-    So are the small columns at its foot, each as a text of its lines.
+    The small columns at the page's foot are included, each as a text of its lines.
 
-    Words in tables that are `known`, those between rules that cross, are not among `words`; `rules`
-    are level; the page's width and height are points.
+    `known` are the tables between rules that cross; their words are not among `words`.  `rules` are
+    level; the page's width and height are in points.
     """
     pieces = [
         Piece(Line(" ".join(word.text for word in part), box), box.scaled(width, height))
@@ -43,7 +43,7 @@ def tables(
         for box in [Box.around(word.box for word in part)]
     ]
     if len(pieces) > _MOST_PIECES or len(rules) > _MOST_RULES:
-        return  # a map, a circuit diagram: minutes would go by
+        return  # a map or a circuit diagram, which would take minutes
     taken = [table.boxes[0].scaled(width, height) for table in known]
     straight = [rule.scaled(width, height) for rule in rules]
     level = [(rule.x1, rule.y1, rule.x2, rule.y1) for rule in straight]
@@ -66,7 +66,7 @@ def tables(
 
 
 def notes(lines: Sequence[Line], width: float, height: float) -> list[tuple[Box, Block]]:
-    """The side notes among the lines of a page: of each its first line, and its block."""
+    """The side notes among the lines of a page, each as the box of its first line and its block."""
     found = []
     for note in notes_among([Piece(line, line.box.scaled(width, height)) for line in lines]):
         text = running(" ".join(piece.text for piece in row) for row in note)
@@ -77,7 +77,7 @@ def notes(lines: Sequence[Line], width: float, height: float) -> list[tuple[Box,
 
 
 def line_numbers(lines: Sequence[Line], width: float, height: float) -> Iterator[Block]:
-    """The numbers that count the lines of a page, each column of them as a block."""
+    """The numbers that count the lines of a page, as one block per column of them."""
     for row in numbers_among([Piece(line, line.box.scaled(width, height)) for line in lines]):
         box = Box.around(piece.line.box for piece in row)
         yield Block("aside_text", " ".join(piece.text for piece in row), (box,), Markup.PLAIN)
@@ -98,9 +98,9 @@ def _table(pieces: Sequence[Piece], cells: Cells) -> Block:
 
 
 def _parts(lines: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
-    """Printed lines, parted where words stand further apart than words do.
+    """Printed lines, split at gaps that are wider than word spaces.
 
-    Less is enough where several lines below each other leave the same white.
+    A smaller gap is enough where several lines, one below another, have it in the same place.
     """
     strips: list[_Strip] = []
     ends = set[int]()  # words, by identity, that end a part
@@ -128,7 +128,7 @@ def _parts(lines: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """White from `left` to `right` behind words of lines below each other, the last of them."""
+    """White space from `left` to `right` after these words, the last of successive lines."""
 
     left: float
     right: float
@@ -138,7 +138,7 @@ class _Strip:
     def followed(
         cls, strips: Sequence[_Strip], white: tuple[float, float], word: Word, least: float
     ) -> Iterator[_Strip]:
-        """The strips that go on with the white behind a word, or one that begins with it."""
+        """The strips that the white space after a word continues, or a new one that it begins."""
         alone = True
         for strip in strips:
             left, right = max(strip.left, white[0]), min(strip.right, white[1])
@@ -163,7 +163,7 @@ def _rows(words: Sequence[Word]) -> list[list[Word]]:
 
 
 def _shape(row: Sequence[Word]) -> float:
-    """Fractions of the width in a fraction of the height, by letters of ordinary width."""
+    """How many fractions of the page's width equal one of its height, by the average letter."""
     letters = sum(len(word.text) for word in row)
     across = sum(word.box.width for word in row)
     # A letter is half an em wide, a line 1.3 high.

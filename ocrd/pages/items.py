@@ -1,4 +1,4 @@
-"""Marks that stand apart from their lines: initials, bullets, numbers, drawn dots.  Pure."""
+"""Joins marks to their lines: initials, bullets, numbers and drawn dots set apart.  Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARKER = re.compile(rf"(?:{MARK}|o)$")
 
 
 def initialled(rows: Sequence[Row], size: float) -> list[Row]:
-    """The lines, an initial that reaches over several of them put to the first."""
+    """The lines, with an initial that spans several of them joined to the first."""
     done = list(rows)
     for initial in rows:
         if (
@@ -41,7 +41,7 @@ def initialled(rows: Sequence[Row], size: float) -> list[Row]:
 
 
 def marked(rows: Sequence[Row]) -> list[Row]:
-    """The lines, markers that were set apart put before the items that they mark."""
+    """The lines, with markers that were set apart put before the items that they mark."""
     counted = {id(row) for row in _counted(rows)}
     from_one = any(row.text == "1" for row in rows if id(row) in counted)
     markers = [
@@ -50,7 +50,7 @@ def marked(rows: Sequence[Row]) -> list[Row]:
     apart = {id(marker) for marker in markers}
     done = [row for row in rows if id(row) not in apart]
     right = max((row.box.x2 for row in done), default=1.0)
-    for marker in reversed(markers):  # (1) (a): the inner one is put to its text first
+    for marker in reversed(markers):  # (1) (a): the inner one is joined to its text first
         item = _beside(marker.box, done, sure=id(marker) in counted)
         if item is None and id(marker) in counted and marker.box.x1 > right:
             item = _before(marker.box, done)
@@ -66,7 +66,7 @@ def marked(rows: Sequence[Row]) -> list[Row]:
 
 
 def _counted(rows: Sequence[Row]) -> list[Row]:
-    """Numbers below each other that count up."""
+    """Numbers, one below another, that count up."""
     numbers = [row for row in rows if is_count(row.text)]
     found = dict[int, Row]()
     for row in numbers if len(numbers) < _MOST_NUMBERS else ():
@@ -86,7 +86,7 @@ def _before(mark: Box, rows: Sequence[Row]) -> Row | None:
 
 
 def _beside(mark: Box, rows: Sequence[Row], *, sure: bool = False) -> Row | None:
-    """The line that begins right of a mark; farther away if it is sure to be one."""
+    """The line that begins right of a mark; up to twice as far away if the mark is `sure`."""
     middle, gap = (mark.y1 + mark.y2) / 2, _MARKER_GAP * (1 + sure)
     right = [
         row
@@ -97,7 +97,7 @@ def _beside(mark: Box, rows: Sequence[Row], *, sure: bool = False) -> Row | None
 
 
 def dotted(rows: Sequence[Row], dots: Sequence[Box]) -> Iterator[Row]:
-    """The lines, those behind a drawn dot marked as items."""
+    """The lines, with those after a drawn dot marked as items."""
     marked = dict[int, Box]()
     for dot in dots:
         item = _beside(dot, rows)

@@ -1,8 +1,8 @@
-"""Lines of a PDF page that run from right to left, in the order in which they are read.
+"""Puts the right-to-left lines of a PDF page into reading order.
 
-PDF files place glyphs; in which order they do is the program's affair, and MuPDF turns only what it
-takes for one run.  Where the glyphs stand tells how a line reads, by the rules of the Unicode
-Bidirectional Algorithm (UAX #9), the other way round.
+A PDF places its glyphs in whatever order its program chose, and MuPDF reverses only what it takes
+for one run.  How a line reads follows from where its glyphs stand, by the rules of the Unicode
+Bidirectional Algorithm (UAX #9) applied in reverse.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from ocrd.languages import has_leftward
 
-_SPACE = 0.15  # of a line's height: no letters of a word stand so far apart
+_SPACE = 0.15  # of a line's height: letters of a word are never so far apart
 _NO_WIDTH = 0.05  # points
 _TURNED = str.maketrans("()[]{}«»", ")(][}{»«")
 _OPENING = "([{«"
@@ -44,16 +44,16 @@ class _Glyph:
 
     @property
     def middle(self) -> float:
-        """Of its letter."""
+        """The middle of its first character, the letter."""
         x1, _, x2, _ = self.chars[0]["bbox"]
         return float(x1 + x2) / 2
 
 
 def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines of a page; those as `rawdict` has them go in and come out.
+    """The lines of a page with their text in reading order, in the form of `rawdict`, as given.
 
-    A line runs to the left if most of its letters do, or most of the page's and one of its own.
-    MuPDF tells pieces of a line as lines; they are one.
+    A line runs to the left if most of its letters do, or if most of the page's and one of its own
+    do.  Pieces of such a line, which MuPDF reports as lines, are joined.
     """
     page = _runs_leftward(char["c"] for line in lines for s in line["spans"] for char in s["chars"])
     pieces: list[list[dict[str, Any]]] = []
@@ -85,9 +85,9 @@ def _goes_on(before: dict[str, Any], line: dict[str, Any]) -> bool:
 
 
 def _glyphs(span: dict[str, Any]) -> Iterator[_Glyph]:
-    """What stands in one place; MuPDF puts the rest of a ligature, without width, at its right.
+    """The characters by place; MuPDF puts the rest of a ligature, without width, at its right.
 
-    In a run that it has turned, the rest comes before the first letter, and the last is first.
+    In a run that MuPDF reversed, the rest comes before the first letter, in reverse order.
     """
     held: list[dict[str, Any]] = []
     rest: list[dict[str, Any]] = []
@@ -110,7 +110,7 @@ def _glyphs(span: dict[str, Any]) -> Iterator[_Glyph]:
 
 
 def _spaced(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
-    """With a space wherever glyphs stand apart and none is told."""
+    """The glyphs, with a space wherever two stand apart and MuPDF reports none."""
     spaced = [*glyphs[:1]]
     for before, glyph in pairwise(glyphs):
         _, y1, _, y2 = glyph.chars[0]["bbox"]
@@ -122,9 +122,9 @@ def _spaced(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
 
 
 def _in_order(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
-    """Glyphs from left to right as they are read, from right to left.
+    """Glyphs that are given from left to right, in the order in which a leftward line is read.
 
-    What runs to the right in between is Latin words, with numbers behind them, and numbers.
+    Latin words, with the numbers after them, and numbers run to the right in between.
     """
     arabic = any(glyph.kind == "AL" for glyph in glyphs)
     ordered: list[_Glyph] = []
@@ -137,7 +137,7 @@ def _in_order(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
 
 
 def _end_of_run(glyphs: Sequence[_Glyph], start: int, *, arabic: bool) -> int:
-    """Behind the last glyph of what runs to the right from here; of what does not, one glyph."""
+    """The end of the run from `start` to the right; `start + 1` if nothing runs to the right."""
     number = start  # signs before a number go with it
     while not arabic and glyphs[number].kind == "ET" and number + 1 < len(glyphs):
         number += 1
@@ -157,7 +157,7 @@ def _end_of_run(glyphs: Sequence[_Glyph], start: int, *, arabic: bool) -> int:
 
 
 def _line(pieces: Sequence[dict[str, Any]], glyphs: Sequence[_Glyph]) -> dict[str, Any]:
-    """One line of pieces, its glyphs in this order."""
+    """The pieces joined into one line, with the glyphs in this order."""
     said = "".join(glyph.chars[0]["c"] for glyph in glyphs)
     spans = []
     for _, group in groupby(enumerate(glyphs), key=lambda each: id(each[1].span)):
@@ -175,7 +175,7 @@ def _line(pieces: Sequence[dict[str, Any]], glyphs: Sequence[_Glyph]) -> dict[st
 
 
 def _bracket(said: str, at: int) -> str:
-    """A character; a bracket as it is typed, for some programs tell what its glyph looks like."""
+    """A character; a bracket as it is typed, since some programs store what its glyph shows."""
     char = said[at]
     if char == (turned := char.translate(_TURNED)):
         return char

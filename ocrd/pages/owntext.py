@@ -1,7 +1,7 @@
-"""A PDF page's own text as an engine would answer: blocks in reading order, lines with words.
+"""A PDF page's own text in the form of an engine's result: blocks in reading order, lines, words.
 
-Structure is told by what type shows: larger or bold lines are headings, bullets and numbers
-begin items, rules make tables (PyMuPDF's table finder), white gutters part columns.
+Structure is inferred from how the page is set: larger or bold lines are headings, bullets and
+numbers begin items, rules make tables (PyMuPDF's table finder), white gutters separate columns.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from ocrd.pdftext import (
 
 _FIGURE = 0.01  # of the page: a smaller picture is a speck or a rule
 _BOLD, _MONO, _ITALIC = 16, 8, 2
-_TWICE = 8  # of MuPDF's flags of a character
-_CELLS = 4  # of a table, at least
+_TWICE = 8  # MuPDF's flag of a character that is printed twice
+_CELLS = 4  # of a table that have text, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
-_BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
+_BESIDE = 2.5  # times its height: the text on either side of a number in a gutter is taller
 _RULE = 2.5  # points: a drawing so low is a rule
 _WIDE = 24.0  # points: no table's rule is shorter
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
-_SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
-# Of check boxes: MuPDF tells codes of ZapfDingbats, or the numbers of its own font's glyphs.
+_SAMPLE = 24  # pages of a document that are looked at to learn how it is set
+# For check boxes, MuPDF reports codes of ZapfDingbats or glyph numbers of its own font.
 _TICKS = str.maketrans("345678\x13\x14\x15\x16\x17\x18", 2 * "✓✔✕✖✗✘")
 _UNBROKEN = re.compile("\u00ad(?=\\S)")
 _LIGATURE = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
 
 
 def own_text(page: PdfPage) -> OwnText | None:
-    """What a PDF page says of itself; None if it says nothing, or lies on its side."""
+    """The text that a PDF page has of its own; None if it has none or most of it is not level."""
     raw = _raw_lines(page)
     spans = [span for line in raw for span in line["spans"]]
     if not spans or not _is_level(page, raw):
@@ -102,7 +102,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(figures)]
     above, printed_text, below = _margins(blocks)
     text = _between(rules, printed_text)
-    flowing = typeset.flowing([*above, *text, *below])  # what stands in margins goes on nowhere
+    flowing = typeset.flowing([*above, *text, *below])  # text in margins continues nowhere
     read = [*among(flowing, beside, lambda block: block.boxes), *counts]
     linked = [_linked(block, links) for block in read]
     result = PageResult(
@@ -124,7 +124,7 @@ def own_text(page: PdfPage) -> OwnText | None:
 def _notes(
     rows: Sequence[Row], size: tuple[float, float], document: Typography
 ) -> Iterator[tuple[Box, Block]]:
-    """What stands in margins: of each the first line, and its block, which may be a heading."""
+    """The side notes, each as the box of its first line and its block, which may be a heading."""
     for first, note in columns.notes([Line(row.text, row.box) for row in rows], *size):
         within = [row for row in rows if note.boxes[0].holds(row.box)]
         made = list(typeset.blocks(within, (), document))
@@ -132,7 +132,7 @@ def _notes(
 
 
 def _margins(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
-    """What stands with the page's number above the text, the text, and what stands below it."""
+    """The blocks level with a page number above the text, the text, and such blocks below it."""
     numbers = [block for block in blocks if _is_page_number(block, blocks)]
     beside = [block for block in blocks if any(_on_a_line(block, it) for it in numbers)]
     beside.sort(key=lambda block: block.boxes[0].x1)
@@ -143,7 +143,7 @@ def _margins(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Bl
 
 
 def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
-    """Whether a block is a page's number: at its edge, or bare below all else or in a gutter."""
+    """Whether a block is a page number: labelled so, or bare below all else or in a gutter."""
     if block.label == "page_number" or not block.text.isdecimal():
         return block.label == "page_number"
     box, others = block.boxes[0], [it.boxes[0] for it in blocks if it is not block]
@@ -159,14 +159,14 @@ def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
 
 
 def _on_a_line(block: Block, number: Block) -> bool:
-    """Whether a line stands on that of a page's number: with it a running head or foot."""
+    """Whether a line is level with a page number, and so part of a running head or foot."""
     box, other = block.boxes[0], number.boxes[0]
     middle, high = (other.y1 + other.y2) / 2, 2 * other.height
     return box.y1 < middle < box.y2 and box.height < high
 
 
 def _between(rules: Sequence[Box], blocks: Sequence[Block]) -> list[Block]:
-    """Blocks in the order of reading: those above a rule from side to side before those below."""
+    """Blocks in reading order: those above a rule from side to side before those below it."""
     ends = sorted(rule.y1 for rule in parting(rules, [block.boxes[0] for block in blocks]))
     parts: list[list[Block]] = [[] for _ in range(len(ends) + 1)]
     for block in blocks:
@@ -176,7 +176,7 @@ def _between(rules: Sequence[Box], blocks: Sequence[Block]) -> list[Block]:
 
 
 def _as_printed(block: Block, rows: Sequence[Row]) -> Block:
-    """A text of words with the signs between them, if its lines are lines of the page."""
+    """A block with its printed lines as text, signs between words included, if not shorter."""
     inside = sorted((row for row in rows if block.boxes[0].holds(row.box)), key=lambda r: r.box.y1)
     text = "\n".join(row.text for row in inside)
     return replace(block, text=text) if len(text) >= len(block.text) else block
@@ -187,7 +187,7 @@ def _in_any(blocks: Sequence[Block], box: Box) -> bool:
 
 
 def _is_level(page: PdfPage, lines: Sequence[dict[str, Any]]) -> bool:
-    """Whether most of its letters run from left to right as the page is seen."""
+    """Whether most of the text runs from left to right on the page as displayed."""
     turned: Counter[bool] = Counter()
     for line in lines:
         x, y = line["dir"]
@@ -199,7 +199,7 @@ def _is_level(page: PdfPage, lines: Sequence[dict[str, Any]]) -> bool:
 
 
 def _raw_lines(page: PdfPage) -> list[dict[str, Any]]:
-    """The lines of the page as MuPDF finds them, which it does anew each time."""
+    """The lines of the page from MuPDF, which extracts them anew on each call."""
     blocks = page.get_text("dict", flags=NO_PICTURES | ONCE)["blocks"]
     return [line for block in blocks for line in block.get("lines", ())]
 
@@ -207,7 +207,7 @@ def _raw_lines(page: PdfPage) -> list[dict[str, Any]]:
 def _rows(
     page: PdfPage, lines: Sequence[dict[str, Any]], links: Sequence[Box] = ()
 ) -> Iterator[Row]:
-    """The page's lines with how they are set."""
+    """The page's lines, each with its style."""
     for line in lines:
         shown = line["spans"]
         spans = [span for span in shown if span["text"].strip()]
@@ -232,13 +232,13 @@ def _rows(
 
 
 def _is_bold(span: dict[str, Any]) -> bool:
-    """By its font, or because it is printed twice."""
+    """Whether a span is bold, by its font or because it is printed twice."""
     twice = span["char_flags"] & _TWICE
     return bool(span["flags"] & _BOLD or twice or "bold" in span["font"].lower())
 
 
 def _typography(page: PdfPage) -> Typography:
-    """What is known of the document that the page is of; it is kept with the open document."""
+    """The typography of the page's document, found once and kept with the open document."""
     kept = vars(page.parent)
     if "typography" not in kept:
         count = page.parent.page_count
@@ -249,7 +249,7 @@ def _typography(page: PdfPage) -> Typography:
 
 
 def _rows_of(document: Document, number: int) -> list[Row]:
-    """The lines of a page; none of one that is damaged."""
+    """The lines of a page; none if it is damaged."""
     try:
         page = document.load_page(number)
         return list(_rows(page, _raw_lines(page)))
@@ -259,21 +259,21 @@ def _rows_of(document: Document, number: int) -> list[Row]:
 
 
 def _is_mark(drawing: dict[str, Any]) -> bool:
-    """Whether it is small and about as wide as high, such as programs put before items."""
+    """Whether a drawing is small and about as wide as high, like the bullets that programs draw."""
     x1, y1, x2, y2 = drawing["rect"]
     wide, high = float(x2 - x1), float(y2 - y1)
     return 0 < wide < _DOT and 0 < high < _DOT and 0.7 < wide / high < 1.4
 
 
 def _is_dot(drawing: dict[str, Any]) -> bool:
-    """Whether it is small and round somewhere: no piece of a rule."""
+    """Whether a drawing is small and partly curved, so that it is no piece of a rule."""
     x1, y1, x2, y2 = drawing["rect"]
     curved = any(item[0] == "c" for item in drawing["items"])
     return curved and max(x2 - x1, y2 - y1) < _DOT
 
 
 def _may_rule(drawings: Sequence[dict[str, Any]]) -> bool:
-    """Whether drawings may be a table's: a box, or level rules of some length.
+    """Whether drawings may be those of a table: a box, or several level rules of some length.
 
     PyMuPDF's table finder compares all with all, which takes a second on a map.
     """
@@ -284,7 +284,7 @@ def _may_rule(drawings: Sequence[dict[str, Any]]) -> bool:
 
 
 def _joined(drawings: Sequence[dict[str, Any]]) -> list[list[float]]:
-    """Level rules; those that touch are one."""
+    """The level rules among drawings; those that touch are joined."""
     thin = [rule for drawing in drawings for rule in _thin(drawing)]
     found: list[list[float]] = []
     for x1, y1, x2, y2 in sorted(thin, key=lambda rule: (round(rule[1]), rule[0])):
@@ -296,7 +296,7 @@ def _joined(drawings: Sequence[dict[str, Any]]) -> list[list[float]]:
 
 
 def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]]:
-    """What of a drawing is a level rule, or a rectangle so low that it is one."""
+    """The parts of a drawing that are level rules, or rectangles so low that they are rules."""
     lines = [(*item[1], *item[2]) for item in drawing["items"] if item[0] == "l"]
     boxes = [item[1] for item in drawing["items"] if item[0] == "re"]
     for x1, y1, x2, y2 in [*lines, *boxes, drawing["rect"]]:
@@ -305,8 +305,8 @@ def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]
 
 
 def _tables(page: PdfPage, seen: Sequence[dict[str, Any]] | None) -> Iterator[Block]:
-    """The tables that rules show; with `seen`, no other text than these lines have."""
-    paths = None  # those of the page as it is turned, which the finder turns upright first
+    """The tables that rules show; with `seen`, their text comes from these lines only."""
+    paths = None  # the finder's own, which it gets after turning the page upright
     if not page.rotation:
         paths = [drawing for drawing in page.get_drawings() if not _is_dot(drawing)]
     for table in page.find_tables(paths=paths).tables:
@@ -319,7 +319,7 @@ def _tables(page: PdfPage, seen: Sequence[dict[str, Any]] | None) -> Iterator[Bl
 
 
 def _cells_of(table: Any, lines: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """What lines with their letters say in each cell of a table."""
+    """The text of these lines in each cell of a table, letter by letter."""
     lines = sorted(lines, key=lambda line: (line["bbox"][1], line["bbox"][0]))
 
     def said(cell: Sequence[float]) -> str:
@@ -342,7 +342,7 @@ def _cells_of(table: Any, lines: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
-    """Words that lead somewhere: all of a line that lead to one place, top to bottom."""
+    """Words, target and box of each link, top to bottom; one for all words of a line and target."""
     places: dict[tuple[str, int], Any] = {}
     for link in page.get_links():
         if target := link.get("uri", ""):
@@ -357,17 +357,17 @@ def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
 
 
 def typed(text: str) -> str:
-    """With ligatures apart, and letters that join, as everybody types them.
+    """The text with ligatures and forms of joining letters as ordinary letters.
 
-    A soft hyphen shows where its line ends, and nowhere else.
+    A soft hyphen is kept at the end of its line, the only place where it shows.
     """
-    # A mark by itself stands for one over a space, and the letter that it belongs to is before it.
+    # NFKC puts a space under a mark by itself, whose letter is before it in the text.
     text = _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]).lstrip(), text)
     return _UNBROKEN.sub("", text)
 
 
 def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
-    """The block with the links that lie in it; one that goes on in the next line is one."""
+    """The block with the links in it; a link that continues in the next line stays one link."""
     said = block.said
     found: list[tuple[str, str]] = []
     for words, target, box in links:
@@ -389,7 +389,7 @@ def _line(words: Sequence[Word]) -> Line:
 
 
 def _apart(boxes: Sequence[Box]) -> list[Box]:
-    """Boxes that do not lie in one another."""
+    """The boxes, without those that lie in a larger one before them."""
     return [
         box
         for index, box in enumerate(boxes)

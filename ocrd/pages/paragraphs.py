@@ -1,4 +1,4 @@
-"""Which lines of type make a paragraph, and what it says.  Pure."""
+"""Groups printed lines into paragraphs and joins their text.  Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ocrd.pages.type_rows import ITEM, OUTDENT, Row
 
 _INDENT = 0.06  # of the page's width: a first line begins no further right
 _APART = 1.2  # times the usual distance of lines: further apart, another paragraph begins
-_FIRST = 0.01  # of the page's width: by so much a first line stands in, at least
+_FIRST = 0.01  # of the page's width: the least indent of a first line
 _FEW = 6  # lines: where one of so few is broken on purpose, all are
-_ROOMY = 1.5  # times what the first word of the next line takes, and so many letters more
+_ROOMY = 1.5  # times the width of the next line's first word, and so many letters more
 _SPARE = 2
 _NARROW = 0.4  # of the page's width: lines of an address, one of which leaves room for a word
-_SHARED = re.compile(r"(und|oder|bzw)\b")  # Ein- und Ausgang: what they share stands once
+_SHARED = re.compile(r"(und|oder|bzw)\b")  # Ein- und Ausgang: the shared part is printed once
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]$")
 
 
 def _pitches(rows: Sequence[Row]) -> dict[float, float]:
-    """From the top of a line to the next, by size of type: what is usual within paragraphs."""
+    """The usual distance between the tops of lines in a paragraph, by size of type."""
     found: dict[float, list[float]] = {}
     for last, row in pairwise(rows):
         pitch = row.box.y1 - last.box.y1
@@ -32,7 +32,7 @@ def _pitches(rows: Sequence[Row]) -> dict[float, float]:
 
 
 def paragraphs(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """The lines of a column, those of each paragraph together."""
+    """The lines of a column, grouped into paragraphs."""
     group: list[Row] = []
     usual = _pitches(rows)
     for row in rows:
@@ -47,7 +47,7 @@ def paragraphs(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 
 def _goes_on(group: Sequence[Row], row: Row, pitch: float) -> bool:
-    """Whether a line belongs to the paragraph before it, whose lines are so far apart."""
+    """Whether a line continues the paragraph `group`, whose lines are `pitch` apart."""
     last = group[-1]
     height = max(last.box.height, row.box.height)
     if abs(row.style.size - last.style.size) > 0.6 or bool(row.code) != bool(last.code):
@@ -75,7 +75,7 @@ def _goes_on(group: Sequence[Row], row: Row, pitch: float) -> bool:
 
 
 def _stands_apart(group: Sequence[Row], row: Row) -> bool:
-    """Whether a line is set otherwise than the lines above: bold, or a line that ends early."""
+    """Whether a line differs from `last` in boldness, or otherwise where `last` ends early."""
     last = group[-1]
     if row.style.bold != last.style.bold:
         return True
@@ -93,7 +93,7 @@ def _stands_apart(group: Sequence[Row], row: Row) -> bool:
 
 
 def _would_fit(row: Row, last: Row, left: float, right: float, *, sure: bool = True) -> bool:
-    """Whether the first word of a line had room on the line before: that was broken on purpose."""
+    """Whether a line's first word had room on the line before, which was broken on purpose."""
     letter = row.box.width / max(len(row.text), 1)
     room = right - last.box.x2 + max(0.0, last.box.x1 - left - _INDENT)
     needed = (len(row.text.split()[0]) + 1) * letter
@@ -101,7 +101,7 @@ def _would_fit(row: Row, last: Row, left: float, right: float, *, sure: bool = T
 
 
 def joined(rows: Sequence[Row]) -> str:
-    """A paragraph's lines as one; those that were broken on purpose (an address) stay lines."""
+    """A paragraph's lines as one text; breaks made on purpose (in an address) are kept."""
     whole = Box.around(row.box for row in rows)
     broken = [_would_fit(row, last, whole.x1, whole.x2) for last, row in pairwise(rows)]
     if any(broken) or _is_address(rows, whole):
@@ -114,9 +114,10 @@ def joined(rows: Sequence[Row]) -> str:
 
 
 def _is_address(rows: Sequence[Row], whole: Box) -> bool:
-    """Whether a few lines are short, begin with capitals or figures, and leave room or stand right.
+    """Whether lines are those of an address, rather than a sentence.
 
-    They are lines then, not a sentence.
+    There are three or more; they are short and begin with capitals or digits; and one leaves room
+    for the next word, or they are aligned right.
     """
     if len(rows) < 3 or whole.width > _NARROW or rows[-1].text[-1] in ".:;!?":
         return False
@@ -128,7 +129,7 @@ def _is_address(rows: Sequence[Row], whole: Box) -> bool:
 
 
 def run_on(text: str, more: str) -> str:
-    """A text that goes on in the next line; a word that was parted there is whole again."""
+    """A text and the line that continues it; a word hyphenated between them is whole again."""
     if not _HYPHEN.search(text) or _SHARED.match(more):
         return f"{text} {more}"
     return (text[:-1] if more[0].islower() or text[-1] == "\u00ad" else text) + more

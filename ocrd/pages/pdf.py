@@ -1,4 +1,4 @@
-"""PDF pages become pixels, by MuPDF: for child processes only, for it may hang or crash."""
+"""Renders PDF pages with MuPDF: only in child processes, since it may hang or crash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ocrd.pdftext import scan_dpi
 
 _POINTS_PER_INCH = 72.0
 _HIGHEST_DPI = 1200.0  # for pages the size of a stamp
-_SNAP = 1.25  # a scan with up to so much more than the wish is not resampled for so little gain
+_SNAP = 1.25  # a scan of up to so many times the wanted dpi is not resampled: it gains little
 _BLOCK, _LONGEST_MARK = 1 << 20, 64  # bytes
 _END_MARKS = (b"%%EOF", b"startxref")
 _OBJECT = re.compile(rb"\d\s+\d+\s+obj\b")
@@ -55,7 +55,7 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
-    """Page `number`, 1-based, annotations and filled-in forms included.
+    """The image of page `number`, 1-based, with annotations and filled-in forms.
 
     Raises:
         BadFileError: As `count_pages`.
@@ -67,7 +67,7 @@ def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
         return _render(document.load_page(number - 1), number, wanted)
     except (OcrdError, MemoryError):
         raise
-    except Exception as error:  # MuPDF's own, and what its wrapper stumbles over
+    except Exception as error:  # MuPDF's own errors, and those of its wrapper
         memory_ran_out(str(error))
         raise _damaged_page(number, str(error)) from error
     finally:
@@ -75,7 +75,7 @@ def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
 
 
 def own_text(file: BinaryIO, number: int) -> OwnText | None:
-    """What page `number` says of itself; None if that is nothing, or cannot be made out.
+    """The text that page `number` has of its own; None if it has none or MuPDF fails.
 
     Raises:
         BadFileError: As `count_pages`.
@@ -93,9 +93,9 @@ def own_text(file: BinaryIO, number: int) -> OwnText | None:
 def choose_dpi(width: float, height: float, wanted: Rendering, native: float | None) -> float:
     """The resolution for a page of so many points.
 
-    The wish holds, except that a scan is not blown up beyond the pixels it has, nor resampled for
-    next to nothing; that a small page (a receipt, a card) gets enough pixels to be read; and
-    that a huge one stays within the limits, which come last and win.
+    It is `wanted.dpi`, except that a scan is not enlarged beyond the pixels it has, nor resampled
+    for little gain; that a small page (a receipt, a card) gets enough pixels to be read; and that a
+    huge one stays within the limits, which come last and win.
 
     `native` is the resolution of the scan that the page consists of; None for any other page.
     """
@@ -119,7 +119,7 @@ def _open(file: BinaryIO) -> Document:
 
 
 def _count(document: Document) -> int:
-    """Its pages: looking for the last one makes MuPDF correct a count that is a lie."""
+    """The number of pages; loading the last one makes MuPDF correct a false count."""
     try:
         if document.page_count > 1:
             with contextlib.suppress(Exception):  # a damaged page is reported in its turn
@@ -145,10 +145,11 @@ def _render(page: PdfPage, number: int, wanted: Rendering) -> PageImage:
 
 
 def is_cut_off(file: BinaryIO) -> bool:
-    """Whether nothing ends the PDF, or objects follow its last end: of an update, or all but a few.
+    """Whether the PDF has no end mark, or objects follow the last one.
 
-    What else follows, such as the web page that a server appended, takes nothing away.  A trailer
-    ends it where nothing else does: what it lacks then can be found.
+    Those are the objects of an unfinished update, or all but a few of the file's.  Anything else
+    after the end, such as a web page that a server appended, does no harm.  A trailer counts as the
+    end if there is no mark: the rest can be reconstructed.
     """
     objects = ended = False
     for block in _from_the_end(file):
@@ -164,9 +165,9 @@ def is_cut_off(file: BinaryIO) -> bool:
 
 
 def _from_the_end(file: BinaryIO) -> Iterator[bytes]:
-    """A file's blocks, the last first, each with the beginning of the one behind it.
+    """A file's blocks from the last to the first, each with the beginning of the block after it.
 
-    None is kept, nor mapped: a scanned book is larger than what a child may use.
+    The file is neither kept nor mapped: a scanned book is larger than a child's memory limit.
     """
     end = os.fstat(file.fileno()).st_size
     while end > 0:

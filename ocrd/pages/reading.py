@@ -1,4 +1,4 @@
-"""In which order blocks are read; a page's own text beside what was read on it.  Pure."""
+"""Puts blocks in reading order, and merges a page's own text with an engine's.  Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ocrd.page import Block, Box, PageResult, WordsFrom, letters
 _GUTTER = 0.012  # of the page's width, at least, between columns
 _LEVEL = 0.75  # of the lines with several blocks: more is a form
 _LINE = 0.03  # of the page's height: a block so low is one line
-_MOST = 0.5  # of the letters that were read where a page has words of its own
-_LONGEST = 40  # characters of a label, or of what was filled in
+_MOST = 0.5  # of the letters read in a place: with fewer, the page's own words yield
+_LONGEST = 40  # characters of a form's label, or of the answer filled in
 
 
 @dataclass(frozen=True, slots=True)
 class OwnText:
-    """What a page says of itself.
+    """The text that a page has of its own.
 
     Attributes:
-        result: Its text as an engine would answer it.
+        result: The text in the form of an engine's result.
         fault: Why it cannot be trusted; empty if it can.
-        whole: Nothing on the page is left that only an engine could read.
+        whole: Whether nothing is left on the page that only an engine could read.
     """
 
     result: PageResult
@@ -30,11 +30,11 @@ class OwnText:
 
 
 def merged(own: PageResult, read: PageResult) -> PageResult:
-    """What a page says of itself, and what was read on the rest of it.
+    """The page's own text, and what an engine read on the rest of the page.
 
-    Where both say something, the page's own words count, unless they are the smaller part of what
-    was read there: a stamp on a scanned table, a layer with some of its words.  Without places
-    there is no telling, and what was read stands for all.
+    Where there are both, the page's own words count unless they are the smaller part of what was
+    read there: a stamp on a scanned table, a layer with some of its words.  If any block was read
+    without a place, the two cannot be compared, and only what was read is used.
     """
     if not read.blocks or not all(block.boxes for block in read.blocks):
         return read
@@ -64,7 +64,7 @@ def _lies_in(boxes: Sequence[Box], places: Sequence[Box]) -> bool:
 
 
 def in_order(blocks: Sequence[Block]) -> list[Block]:
-    """Blocks in the order of reading: columns one after another, what spans them in between."""
+    """Blocks in reading order: columns one after another, blocks that span them in between."""
     if len(blocks) < 2 or not all(block.boxes for block in blocks):
         return list(blocks)
     bands = _parted(blocks, across=False)
@@ -84,14 +84,14 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _cells(bands: Sequence[Sequence[Block]]) -> bool:
-    """Whether what stands side by side is line by line a label and what was filled in."""
+    """Whether most blocks side by side are, line by line, a form's label and its answer."""
     beside = [band for band in bands if len(band) > 1]
     level = list(filter(_is_level, beside))
     return len(level) > 1 and len(level) > _LEVEL * len(beside)
 
 
 def _across(band: Sequence[Block]) -> list[Block]:
-    """A band of cells from left to right, and any other in its own order."""
+    """The blocks of a band: from left to right if they are cells, otherwise in reading order."""
     if not _is_level(band):
         return in_order(band)
     return sorted(band, key=lambda block: block.boxes[0].x1)
@@ -102,7 +102,7 @@ def _is_level(band: Sequence[Block]) -> bool:
 
 
 def _is_cell(block: Block, first: Block) -> bool:
-    """Whether a block is short, no item, and one line on a level with another."""
+    """Whether a block is one short line, no list item, and level with `first`."""
     box, other = block.boxes[0], first.boxes[0]
     slack = min(box.height, other.height) / 2
     level = abs(box.y1 - other.y1) < slack and abs(box.y2 - other.y2) < slack
@@ -111,9 +111,9 @@ def _is_cell(block: Block, first: Block) -> bool:
 
 
 def _columned(bands: Sequence[Sequence[Block]]) -> tuple[int, int]:
-    """The most bands in a row that are in columns: the first, and the one after the last.
+    """The successive bands in columns with the most blocks: the first, and the one after the last.
 
-    Without any it is the first alone.
+    If there are none, it is the first band alone.
     """
     best, most = (0, 1), 0
     beside = [len(_parted(band, across=True)) > 1 for band in bands]
@@ -129,7 +129,7 @@ def _columned(bands: Sequence[Sequence[Block]]) -> tuple[int, int]:
 
 
 def _with(spans: Sequence[tuple[float, float]], box: Box) -> Iterator[tuple[float, float]]:
-    """What columns are taken across the page, with one more block."""
+    """The spans across the page that columns take, with one more block."""
     left, right = box.x1, box.x2
     for start, stop in spans:
         if start < right + _GUTTER and left < stop + _GUTTER:
@@ -140,7 +140,7 @@ def _with(spans: Sequence[tuple[float, float]], box: Box) -> Iterator[tuple[floa
 
 
 def _parted(blocks: Sequence[Block], *, across: bool) -> list[list[Block]]:
-    """Columns, parted by white from top to bottom; or bands, by white from side to side."""
+    """The blocks split into columns by vertical white space (`across`), or bands by horizontal."""
 
     def sides(block: Block) -> tuple[float, float]:
         box = block.boxes[0]

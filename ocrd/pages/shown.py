@@ -1,7 +1,7 @@
-"""What a PDF page shows beside what its text says: print in pictures and in outlines, unseen words.
+"""Where a PDF page's look and its text differ: print in pictures and outlines, unseen words.
 
-Programs draw letters as outlines, phones put their name on the photo of a page, forms are filled in
-over what they hide.  A page whose text is trusted has to be looked at for these.
+Programs draw letters as outlines, phones put their name on the photo of a page, and forms are
+filled in over what they hide.  A page must be checked for these before its text is trusted.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from ocrd.pdffile import PdfPage, pymupdf
 from ocrd.pdftext import ONCE, drawn, extremes, letters_of, seen_box
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
-_TOLD = 0.3  # of a picture: words that span less say a part of it, or who made it
+_TOLD = 0.3  # of a picture: words that span less are a part of it, or name its maker
 _TOUCH = 0.002  # of the page: pictures so close are strips of one
 _LOWEST, _HIGHEST = 2.0, 120.0  # points: the size of letters
 _ON_A_LINE = 6  # letters that stand on one line, at least …
 _LETTERS = 20  # … and of all lines; fewer are a logo
 _SHAPES = 8  # different sizes of letters; fewer are a chart's marks
-_HEIGHTS, _FEW, _MOST = 24, 4, 0.65  # of so many that are told apart, few are those of most letters
-_CURVED = 0.2  # of the letters, at least; and of all small shapes so many are letters
+_HEIGHTS, _FEW, _MOST = 24, 4, 0.65  # height classes; so few of them hold this share
+_CURVED = 0.2  # the least share of curved letters, and of letters among all small shapes
 _QUARTERS, _ROUND = 4, 0.02  # a circle's curves; how far from round it is at most
 _CELL = 3.0  # points
 _PALE = 200  # of 255: darker ink shows on paper
-_BODY = 0.2  # of a line's height: above and below the letters' bodies others may reach in
+_BODY = 0.2  # of a line's height: above and below, other lines may reach in
 _CONTRAST = 8  # of 255: less between a word's darkest and lightest pixel shows nothing
 _OPAQUE = 0.95
-_BAND = 10.0  # points: spans are looked for on the level of a line
-_TWICE = 0.12  # of its size: no letter stands so close to another of its kind
+_BAND = 10.0  # points: spans are looked up by bands of this height
+_TWICE = 0.12  # of its size: the same letter so close by is a second print of it
 _DRAWN = {"fill-path", "stroke-path", "fill-image", "fill-imgmask", "fill-shade"}
 _SOFT_MASK = re.compile(r"/S\s*/(?:Luminosity|Alpha)\b")
 _SAME = 12  # of 255: ink and paper so close are one
 
-Cover = tuple[int, tuple[float, float, float, float]]  # when it was drawn, among all, and where
+Cover = tuple[int, tuple[float, float, float, float]]  # its turn in the order of drawing; its box
 
 
 def untold_pictures(pictures: Sequence[Box], words: Sequence[Box]) -> list[Box]:
-    """Pictures that may hold print which the page's words do not say; strips of one count as it."""
+    """Pictures that may hold print that is not in the page's words; strips of one are joined."""
     wide = _in_stacks(pictures, across=True)
     large = [box for box in _in_stacks(wide, across=False) if box.area > _READABLE]
     return [box for box in large if not _tell(box, words)]
 
 
 def has_outlines(page: PdfPage, drawings: Sequence[dict[str, Any]], words: Sequence[Box]) -> bool:
-    """Whether letters are drawn that are no text: rows of small shapes where no word stands.
+    """Whether letters are drawn as outlines: rows of small shapes where no word stands.
 
-    The letters of a line have few heights, and some are curved: marks, bubbles and the houses of a
-    map are otherwise.
+    The letters of a line have few heights, and some are curved, unlike marks, bubbles and the
+    houses of a map.
     """
     shapes = [shape for drawing in drawings for shape in _letters(drawing)]
     if len(shapes) < _LETTERS:
@@ -74,7 +74,7 @@ def has_outlines(page: PdfPage, drawings: Sequence[dict[str, Any]], words: Seque
             rows += lines[bottom]
     sizes = {shape[:2] for shape in rows}
     curves = sum(shape[2] for shape in rows)
-    least = max(_LETTERS, _CURVED * sum(map(len, lines.values())))  # else chance makes rows
+    least = max(_LETTERS, _CURVED * sum(map(len, lines.values())))  # otherwise chance makes rows
     return len(rows) >= least and len(sizes) >= _SHAPES and curves >= _CURVED * len(rows)
 
 
@@ -93,12 +93,12 @@ def seen_lines(
     *,
     bare: bool,
 ) -> list[dict[str, Any]] | None:
-    """Its lines without what nobody sees: inkless, of its paper's colour, covered, written over.
+    """The page's lines without unseen text: transparent, in the paper's colour, or covered.
 
-    On a page that is `bare` nothing is drawn that might cover text.
+    On a page that is `bare`, nothing is drawn that might cover text.
 
     Returns:
-        Lines as `rawdict` has them, their spans with a `text`; None if all is seen.
+        Lines in the form of `rawdict`, their spans with a `text`; None if all text is seen.
     """
     spans = [span for line in lines for span in line["spans"]]
     if bare and not any(not span["alpha"] or min(_rgb(span)) > _PALE for span in spans):
@@ -111,13 +111,13 @@ def seen_lines(
     if not covers and not any(_is_plain(colours, box) for box in places):
         return None
     look = _Look(page, colours, traces, covers)
-    # what is written over is no second print of it
+    # text over the same covered text is no second print of it
     found = letters_of(page, once=0 if covers else ONCE)
     return list(_filled_in(line for line in found if look.keep_seen(line)))
 
 
 class _Look:
-    """What is seen of a page's letters."""
+    """Finds which letters of a page are seen."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class _Look:
                 self._turns[_rounded(origin)].append(trace["seqno"])
 
     def keep_seen(self, line: dict[str, Any]) -> bool:
-        """Put white in the place of what is not seen of a line; whether anything is left."""
+        """Replace the unseen letters of a line by spaces; whether any letter is left."""
         for span in line["spans"]:
             words = groupby(span["chars"], key=lambda char: bool(char["c"].strip()))
             span["chars"] = [char for _, word in words for char in self._seen(span, [*word])]
@@ -163,7 +163,7 @@ class _Look:
             yield {**char, "c": " "} if unseen else char
 
     def _again(self, char: dict[str, Any], size: float) -> bool:
-        """Whether a letter stands there already, to be bold or to throw a shadow."""
+        """Whether the same letter is there already, printed twice for boldness or a shadow."""
         if not self._covers or not char["c"].strip():
             return False
         x, y = char["origin"]
@@ -174,12 +174,12 @@ class _Look:
         return False
 
     def _turn(self, char: dict[str, Any]) -> int:
-        """When it is drawn, among all that is; -1 if never."""
+        """The letter's place in the order of drawing; -1 if it is never drawn."""
         turns = self._turns.get(_rounded(char["origin"]))
         return turns.pop(0) if turns else -1
 
     def _shows_nothing(self, span: dict[str, Any], box: Box, place: Box, turn: int) -> bool:
-        """Text that MuPDF has no glyphs for shows nothing either: its ink tells that it would."""
+        """Whether a word of which nothing shows is unseen, rather than without glyphs in MuPDF."""
         if not span["alpha"]:
             return True
         if _is_under(turn, astuple(place), self._drawn):
@@ -194,7 +194,7 @@ def _is_under(turn: int, box: Sequence[float], covers: Iterable[Cover]) -> bool:
 
 
 def is_within(box: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether the middle of a box lies in another: PyMuPDF's own takes ten times as long."""
+    """Whether the middle of a box lies in another; PyMuPDF's own test takes ten times as long."""
     x1, y1, x2, y2 = other
     return 2 * x1 < box[0] + box[2] < 2 * x2 and 2 * y1 < box[1] + box[3] < 2 * y2
 
@@ -202,7 +202,7 @@ def is_within(box: Sequence[float], other: Sequence[float]) -> bool:
 def _written_over(
     page: PdfPage, drawings: Iterable[dict[str, Any]], traces: Sequence[dict[str, Any]]
 ) -> list[Cover]:
-    """Boxes that cover older text and bear newer: when they were drawn, and where."""
+    """Opaque boxes over older text and under newer text: when they are drawn, and where."""
     texts = [(trace["seqno"], trace["bbox"]) for trace in traces]
 
     def over(box: Sequence[float], at: int) -> bool:
@@ -224,8 +224,8 @@ def _written_over(
         for number, (what, box) in enumerate(page.get_bboxlog())
         if what == "fill-image"
     ]
-    # What clips and groups leave of what is drawn in them, by level: nothing, where they are no
-    # boxes or let through what lies below.
+    # By level, the area in which clips and groups show opaquely what is drawn in them: none where
+    # they are no boxes or are transparent.
     within: list[Any] = []
     for drawing in page.get_cdrawings(extended=True):
         level = drawing["level"]
@@ -246,7 +246,7 @@ def _written_over(
 
 
 def _has_soft_masks(page: PdfPage) -> bool:
-    """Whether something in its document is drawn through a mask, of which drawings say nothing."""
+    """Whether something in the document is drawn through a soft mask, which drawings omit."""
     document = page.parent
     kept = vars(document)
     if "soft_masks" not in kept:
@@ -273,7 +273,7 @@ def _rounded(point: Iterable[float]) -> tuple[float, ...]:
 
 
 def _filled_in(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines, one that stands where there is white in another put in there."""
+    """The lines, with a line that stands in a gap of another inserted there."""
     done: list[dict[str, Any]] = []
     level: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
@@ -304,13 +304,13 @@ def _said(chars: Iterable[dict[str, Any]]) -> str:
 
 
 def _rgb(span: dict[str, Any]) -> tuple[int, int, int]:
-    """Its ink, each of 255."""
+    """The span's red, green and blue, 0 to 255 each."""
     colour = span["color"]
     return colour >> 16 & 255, colour >> 8 & 255, colour & 255
 
 
 def _is_plain(colours: Image.Image, box: Box) -> bool:
-    """Whether nothing stands out where the bodies of a word's letters should."""
+    """Whether there is no contrast where the bodies of a word's letters should be."""
     return all(most - least < _CONTRAST for least, most in _of_body(colours, box))
 
 
@@ -326,7 +326,7 @@ def _tell(picture: Box, words: Sequence[Box]) -> bool:
 
 
 def _in_stacks(pictures: Sequence[Box], *, across: bool) -> list[Box]:
-    """Pictures as one that touch, side by side or below one another, and are of one size there."""
+    """The pictures, with those of one size joined that touch side by side or one below another."""
     stacks: dict[tuple[int, int], list[Box]] = {}
     for box in sorted(pictures, key=lambda box: box.x1 if across else box.y1):
         sides = (box.y1, box.y2) if across else (box.x1, box.x2)
@@ -341,21 +341,21 @@ def _in_stacks(pictures: Sequence[Box], *, across: bool) -> list[Box]:
 def _letters(
     drawing: dict[str, Any],
 ) -> Iterator[tuple[tuple[float, float, float, float], bool]]:
-    """Where pieces of a drawing stand that may be letters by size and make, and if with curves."""
+    """The boxes of pieces that may be letters by size and shape, and whether they have curves."""
     for piece in _pieces(drawing["items"]):
         points = [point for item in piece for point in item[1:]]
         xs, ys = [point[0] for point in points], [point[1] for point in points]
         box = min(xs), min(ys), max(xs), max(ys)
         high, wide = box[3] - box[1], box[2] - box[0]
         curves = sum(item[0] == "c" for item in piece)
-        made = len(piece) > 2 or curves  # of more than a tick
+        made = len(piece) > 2 or curves  # it is more than a tick
         circle = curves == len(piece) == _QUARTERS and abs(high - wide) < _ROUND * high
         if made and not circle and _LOWEST < high < _HIGHEST and wide < _HIGHEST:
             yield box, curves > 0
 
 
 def _pieces(items: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    """A path's lines and curves, taken apart where it is begun anew."""
+    """A path's lines and curves, split where a new part of it begins."""
     piece: list[tuple[Any, ...]] = []
     for item in items:
         if item[0] not in ("l", "c"):  # rectangles

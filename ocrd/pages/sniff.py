@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; a name proves nothing."""
+"""Finds what a file is by its content; a name proves nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import BinaryIO
 from ocrd.errors import BadFileError
 from ocrd.pages.base import Kind
 
-HEAD = 4096  # so many bytes tell a picture from a text …
-_TAIL = 65536  # … and so many what an archive holds
+HEAD = 4096  # bytes at the start that show the kind of a file …
+_TAIL = 65536  # … and bytes at the end that show what an archive holds
 
 READABLE = "PDF, JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000, HEIC, AVIF or PNM"
 
@@ -29,7 +29,7 @@ _IMAGES = (  # the formats of READABLE, in its order after PDF
 )
 
 _OLE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_HEADER = re.compile(rb"[!-9;-~]{1,60}:[ \t]|[ \t]+\S")  # of a mail, or its second line
+_HEADER = re.compile(rb"[!-9;-~]{1,60}:[ \t]|[ \t]+\S")  # of a mail, or a continuation line
 _OF_MAILS = re.compile(rb"(?im)^(from|to|subject|date|message-id|received|mime-version):[ \t]")
 
 _OTHERS: tuple[tuple[bytes, str], ...] = (
@@ -64,7 +64,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def sniff_file(file: BinaryIO) -> Kind:
-    """What an open file is; see `sniff`."""
+    """The kind of an open file; see `sniff`."""
     descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, HEAD, 0)
@@ -72,10 +72,10 @@ def sniff_file(file: BinaryIO) -> Kind:
 
 
 def sniff(head: bytes, tail: bytes = b"") -> Kind:
-    """What a file is that begins with `head` (its first `HEAD` bytes) and ends with `tail`.
+    """The kind of a file that begins with `head` (its first `HEAD` bytes) and ends with `tail`.
 
     Raises:
-        BadFileError: Nothing with pages; the message says what it looks like.
+        BadFileError: It has no pages; the message says what it looks like.
     """
     if b"%PDF-" in head[:1024]:
         return "pdf"
@@ -107,7 +107,7 @@ def _looks_like(head: bytes, tail: bytes) -> str:
 
 
 def _is_mail(head: bytes) -> bool:
-    """Whether it begins with lines that are headers, two of them such as mails have."""
+    """Whether a file begins with header lines, at least two of them typical of mails."""
     lines = head.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0].splitlines()
     headers = lines if len(head) < HEAD else lines[:-1]  # the last may be cut
     told = {match[1].lower() for match in _OF_MAILS.finditer(b"\n".join(headers))}

@@ -1,4 +1,4 @@
-"""Page images by child processes."""
+"""Makes page images in child processes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class ChildPageSource:
-    """Turns files into page images, by a pool of children; each page stands alone.
+    """Turns files into page images in a pool of children, each page independently.
 
-    What breaks a child, or needs more time or memory than it may have, is tried once more in a
-    fresh one; if that breaks too, the file or page is at fault.
+    A file or page that breaks a child, or exceeds its time or memory, is tried once more in a fresh
+    one; if that breaks too, the file or page is at fault.
 
     Args:
         pool: Its children must be able to read the files.
         wanted: How images are to be made.
-        page_wall_s: Seconds one page, or looking at a file, may take.
+        page_wall_s: Seconds that one page, or inspecting a file, may take.
     """
 
     def __init__(self, pool: ChildPool, wanted: Rendering, *, page_wall_s: float) -> None:
@@ -38,7 +38,7 @@ class ChildPageSource:
         """What the file is and how many pages it has.
 
         Raises:
-            BadFileError: No page of it can ever be had (`empty`, `unsupported`, `encrypted`,
+            BadFileError: No page of it can ever be read (`empty`, `unsupported`, `encrypted`,
                 `damaged`, `no-pages`, `too-large`, `crashed`, `timed-out` …).
             SourceChangedError: It is gone.
             PlaceError: It cannot be read now.
@@ -49,10 +49,10 @@ class ChildPageSource:
             raise _verdict(BadFileError, "The file", fault) from fault
 
     async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
-        """Page `number`, 1-based; with what barcodes on it say if `codes`.
+        """The image of page `number`, 1-based, with what its barcodes say if `codes`.
 
         Raises:
-            PageError: This page cannot be had; others may.
+            PageError: This page cannot be read; others may be readable.
             BadFileError, SourceChangedError, PlaceError: As `inspect`.
         """
         wanted = replace(self._wanted, codes=True) if codes else self._wanted
@@ -62,7 +62,7 @@ class ChildPageSource:
             raise _verdict(PageError, f"Page {number}", fault) from fault
 
     async def own_text(self, path: Path, number: int) -> OwnText | None:
-        """What page `number` of a PDF says of itself; None if there is nothing, or no telling.
+        """The own text of page `number` of a PDF; None if it has none or the child fails.
 
         Raises:
             BadFileError, SourceChangedError, PlaceError: As `inspect`.
@@ -82,7 +82,7 @@ class ChildPageSource:
 
 
 def _sound(image: PageImage) -> PageImage:
-    """The image, if it has as many bytes as it says: its child may have been taken over."""
+    """The image, if its bytes match its size: a file may have taken over the child."""
     if len(image.rgb) != image.width * image.height * 3:
         hint = "A damaged or hostile file can do this; look at it elsewhere."
         raise PageFaultError("A page image is not as large as it says.", hint=hint, kind="crashed")
@@ -90,7 +90,7 @@ def _sound(image: PageImage) -> PageImage:
 
 
 def _verdict(blamed: type[OcrdError], subject: str, fault: PageFaultError) -> OcrdError:
-    """A fault that came twice, as the file's or the page's own."""
+    """The error that blames the file or the page for a fault that came twice."""
     if fault.kind == "out-of-memory":
         return blamed(
             f"{subject} needs more memory than a page worker may use.",

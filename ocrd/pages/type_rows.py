@@ -1,4 +1,4 @@
-"""Lines of type as they are printed, and the marks that begin items among them.  Pure."""
+"""Printed lines with their style, and the marks that begin items among them.  Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ocrd.page import Box
 
 WORDY = 40  # characters of a line of text, at least
-OUTDENT = 0.004  # of the page's width: what begins so far left of an item is no part of it
-DEEPER = 0.012  # of the page's width: an item so far to the right lies in the one above
-TICKS = "✓✔✕✖✗✘☐☑☒"  # marks that say something, and so are told
+OUTDENT = 0.004  # of the page's width: a line so far left of an item is no part of it
+DEEPER = 0.012  # of the page's width: an item so far to the right is nested in the last
+TICKS = "✓✔✕✖✗✘☐☑☒"  # marks that have a meaning, and so stay in the text
 MARK = rf"[•·●▪◦‣∙■□○◆►▸➢{TICKS}\u2013\u2014*\uf0a7\uf0b7\uf0d8\uf0fc-]|\uf06f|o(?=\s[^\W\d_])"
 _ENUM = r"\(?\d{1,3}[.)]|\d{1,2}[\u00b0\u00ba]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
 ITEM = re.compile(rf"({MARK}|{_ENUM})\s+\S")
@@ -18,7 +18,7 @@ ITEM = re.compile(rf"({MARK}|{_ENUM})\s+\S")
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """In what a line is set; sizes are points.  The colour of a link is None: it tells nothing."""
+    """How a line is set; sizes are in points.  The colour of a link is None: it means nothing."""
 
     size: float
     bold: bool = False
@@ -29,12 +29,12 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the page with what its type shows.
+    """A line of the page and how it is set.
 
     Attributes:
-        style: In what most of it is set.
-        code: As it was typed, if it is set in type of equal widths.
-        marked: It begins with a mark that was set apart from it.
+        style: The style of most of it.
+        code: The text with its spaces, if all of it is monospaced; otherwise empty.
+        marked: Whether it begins with a mark that was set apart from it.
     """
 
     text: str
@@ -45,5 +45,5 @@ class Row:
 
     @property
     def capitals(self) -> bool:
-        """Whether it is in capitals throughout."""
+        """Whether it is all in capitals and has more than three letters."""
         return self.text.isupper() and sum(map(str.isalpha, self.text)) > 3

@@ -1,7 +1,7 @@
-"""Lines of type -> paragraphs, headings, items, code, running heads.  Pure.
+"""Turns printed lines into paragraphs, headings, items, code and running heads.  Pure.
 
-What stands out from the type in which most is set is a heading: larger, bold; and, where a text
-follows, alone in capitals, italics or another colour.
+A line that stands out from the body type is a heading: larger or bold; and, where text follows,
+also one in capitals, in italics, in another colour or with a number such as 2.1.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ocrd.pages.paragraphs import joined, paragraphs, run_on
 from ocrd.pages.type_rows import DEEPER, ITEM, MARK, OUTDENT, TICKS, WORDY, Row, Style
 
 _LARGER = 1.15  # times the body's type, from which a line is a heading
-_SMALLER = 0.95  # times the body's type: none is smaller
-_HEADING, _WEAK = 160, 80  # characters at most; of one that only its style tells
-_BODY = 200  # characters of a page that tell in what it is set; else the document does
+_SMALLER = 0.95  # times the body's type: no heading is smaller
+_HEADING, _WEAK = 160, 80  # characters at most; of one that is neither larger nor bold
+_BODY = 200  # characters that show a page's body type; with fewer, the document's counts
 _LEVELS = 6
-_EDGE = 0.07  # of the page: above and below, page numbers stand here
-_MARGINAL = 0.12  # of the page: running heads and feet
+_EDGE = 0.07  # of the page, at its top and foot, where page numbers stand
+_MARGINAL = 0.12  # of the page, likewise, for running heads and feet
 _BULLET = re.compile(rf"^(?:(?=[{TICKS}])|(?:{MARK})\s+)")
 _NUMBER = re.compile(r"^\W*(page|seite|p\.)?\W*\d{1,4}(\s*(of|von|de|sur|/)\s*\d{1,4})?\W*$", re.I)
 _NUMBERED = re.compile(r"(?:\d{1,2}|[A-Z])((?:\.\d{1,2})*)\.?\s+[^\W\d_]")
@@ -35,7 +35,7 @@ class Typography:
 
     Attributes:
         styles: Characters set in each style.
-        running: Heads and feet that stand on several pages, without their numbers.
+        running: Heads (true) and feet on several pages, without their numbers.
     """
 
     styles: Counter[Style] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ class Typography:
 
     @classmethod
     def of(cls, pages: Iterable[Sequence[Row]]) -> Typography:
-        """Of some pages of a document."""
+        """The typography of some pages of a document."""
         styles, edges = Counter[Style](), Counter[tuple[str, bool]]()
         for rows in pages:
             styles += _styles(rows)
@@ -59,7 +59,7 @@ def _styles(rows: Iterable[Row]) -> Counter[Style]:
 
 
 def _edge_key(row: Row) -> tuple[str, bool] | None:
-    """What tells a running head or foot from another; None for what stands in the middle."""
+    """A line's text without numbers, and whether it is at the top; None in the middle."""
     above = row.box.y2 < _MARGINAL
     if not (above or row.box.y1 > 1 - _MARGINAL):
         return None
@@ -67,10 +67,10 @@ def _edge_key(row: Row) -> tuple[str, bool] | None:
 
 
 def blocks(rows: Sequence[Row], dots: Sequence[Box], document: Typography) -> Iterator[Block]:
-    """Paragraphs, headings, items and page numbers of the lines of a page, in their order.
+    """The lines of a page as paragraphs, headings, items and page numbers, in their order.
 
-    `dots` are small drawings, which may be the marks of items; of `document` what is known of the
-    other pages.
+    `dots` are small drawings, which may be the marks of items; `document` is what the document's
+    pages have in common.
     """
     own = _styles(row for row in rows if not row.code) or _styles(rows)
     everywhere = document.styles or own
@@ -118,7 +118,7 @@ def _block(
 def _level(
     group: Sequence[Row], text: str, below: Sequence[Row], body: Style, sizes: Sequence[float]
 ) -> int:
-    """Of a heading, from 1; else 0."""
+    """The level of a heading, from 1; 0 if the lines are none."""
     style = group[0].style
     letters = sum(map(str.isalpha, text))
     if letters < 2 or len(text) > _HEADING or style.size < body.size * _SMALLER:
@@ -147,12 +147,12 @@ def _level(
 
 
 def _salutes(group: Sequence[Row]) -> bool:
-    """Whether a line is what a letter begins with, below its subject."""
+    """Whether a line may be a letter's salutation, which stands below its subject."""
     return len(group) == 1 and len(group[0].text) < WORDY and group[0].text[-1] in ",:!"
 
 
 def _is_text(group: Sequence[Row], body: Style) -> bool:
-    """Whether lines are a paragraph in the page's own type, or an item."""
+    """Whether lines are in the body type, and a paragraph or an item."""
     if not group or abs(group[0].style.size - body.size) > 0.6 or group[0].capitals:
         return False
     said = sum(len(row.text) for row in group)
@@ -160,7 +160,7 @@ def _is_text(group: Sequence[Row], body: Style) -> bool:
 
 
 def _not_beside(found: Sequence[Block]) -> Iterator[Block]:
-    """The blocks; of headings on one line those without a text below are heads of columns."""
+    """The blocks; of three headings on one line, those without text below are column heads."""
     lines = Counter(round(block.boxes[0].y1, 3) for block in found if block.level)
     for block in found:
         beside = block.level and lines[round(block.boxes[0].y1, 3)] > 2
@@ -182,7 +182,7 @@ def _wordy_below(box: Box, found: Sequence[Block]) -> bool:
 
 
 def _few_headings(found: Sequence[Block]) -> Iterator[Block]:
-    """Where most of a page would be headings none of the lesser are: they are its text."""
+    """The blocks; where most of a page would be headings, all but the highest become text."""
     letters = sum(len(block.text) for block in found)
     said = sum(len(block.text) for block in found if block.level)
     least = min((block.level for block in found if block.level), default=0)
@@ -192,7 +192,7 @@ def _few_headings(found: Sequence[Block]) -> Iterator[Block]:
 
 
 def flowing(found: Sequence[Block]) -> Iterator[Block]:
-    """Blocks in the order of reading, a paragraph over two columns and a list's items each one."""
+    """Blocks in reading order, with paragraphs over several columns and a list's items joined."""
     done: list[Block] = []
     for block in found:
         if done and _flows(done[-1], block):
@@ -215,13 +215,13 @@ def flowing(found: Sequence[Block]) -> Iterator[Block]:
 
 
 def _followed(found: Sequence[Block]) -> Iterator[Block]:
-    """The blocks; a lesser heading above a few words only (an answer in a form) is text."""
+    """The blocks; a lesser heading with only a few words below (an answer in a form) is text."""
     first = min((block.level for block in found if block.level), default=0)
     for number, block in enumerate(found):
         below = [each for each in found[number + 1 : number + 3] if each.label == "text"]
         few = (
             found[number + 1 : number + 2] == below[:1] != []
-            and all(len(each.text) < WORDY for each in below)  # else a letter's salutation
+            and all(len(each.text) < WORDY for each in below)  # else a letter follows
             and below[0].text[-1] not in ".:;!?"
         )
         lesser = block.level > first and few
@@ -229,7 +229,7 @@ def _followed(found: Sequence[Block]) -> Iterator[Block]:
 
 
 def _flows(above: Block, block: Block) -> bool:
-    """Whether a paragraph goes on at the top of the next column."""
+    """Whether a paragraph continues at the top of the next column."""
     if not (above.label in ("text", "list") and block.label == "text"):
         return False
     one, other = above.boxes[-1], block.boxes[0]
@@ -239,7 +239,7 @@ def _flows(above: Block, block: Block) -> bool:
 
 
 def _list(items: Sequence[Block]) -> Block:
-    """One list; an item further right lies in the one above, which two blanks a step show."""
+    """The items as one list; an item further right is nested, by two spaces for each level."""
     lefts: list[float] = []
     lines = []
     for item in items:

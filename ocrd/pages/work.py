@@ -1,7 +1,7 @@
-"""What a page worker does, one function a call.
+"""The functions that a page worker runs, one for each call.
 
-MuPDF, Pillow and zxing-cpp are imported inside: the daemon names these functions to its children
-and must never load what they need.
+MuPDF, Pillow and zxing-cpp are imported inside them: the daemon names these functions to its
+children and must never load those libraries itself.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
 
 
 def own_text(path: Path, number: int) -> OwnText | None:
-    """What page `number` of a PDF says of itself; None of anything else, or if it says nothing."""
+    """The text that page `number` of a PDF has of its own; None if it has none or is no PDF."""
     with open_regular(path) as file:
         if sniff_file(file) != "pdf":
             return None
@@ -96,12 +96,12 @@ def own_text(path: Path, number: int) -> OwnText | None:
 
 
 def barcodes(image: PageImage) -> tuple[str, ...]:
-    """What the barcodes on a page say, in the order in which they were found; each once."""
+    """What the barcodes on a page say, each once, in the order in which they were found."""
     import zxingcpp
 
     from ocrd.tone import pillow
 
-    formats = zxingcpp.barcode_formats_from_str(  # those that no print is mistaken for
+    formats = zxingcpp.barcode_formats_from_str(  # formats that print is never mistaken for
         "Code128|Code39|QRCode|DataMatrix|Aztec|PDF417"
     )
     found = zxingcpp.read_barcodes(pillow(image).convert("L"), formats=formats)
