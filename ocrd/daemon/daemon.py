@@ -85,6 +85,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._interrupted = False
+        self._replaced: LedgerError | None = None  # why it cannot go on
         self._up = False  # the engine has been ready
         events.add(self.rates)
 
@@ -172,6 +173,8 @@ class Daemon:
         except BaseExceptionGroup as failures:
             await self._wind_down()
             raise first_of(failures) from None
+        if self._replaced is not None:
+            raise self._replaced
         if self._interrupted:
             return ExitCode.INTERRUPTED
         return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
@@ -204,21 +207,18 @@ class Daemon:
         }
 
     async def _hold(self, house: House) -> None:
-        """End the daemon when its ledger or lock is no longer its own: another may have it.
-
-        Raises:
-            LedgerError: One was deleted or replaced.
-        """
+        """Stop the daemon when its ledger or lock was deleted or replaced: another may have it."""
         lost = None
         while lost is None:
             await asyncio.sleep(HOLD_S)
             lost = await self._call(HELD, house.replaced)
-        raise LedgerError(
+        self._replaced = LedgerError(
             f"{display(lost)} was deleted or replaced while the daemon had it open",
             hint="Start the daemon again (its unit does): it makes anew what is missing, and takes "
             "up what lies in inboxes and spool.",
             kind="replaced",
         )
+        self.stop()
 
     async def _wind_down(self) -> None:
         scheduler, drain_s = self._scheduler, self.config.settings.jobs.drain_s

@@ -75,8 +75,8 @@ async def _take_in(scheduler: Scheduler, orphan: Orphan) -> None:
     name = record.found.folder if record else ""
     folder = scheduler.folders.get(name)
     if folder is None or record is None:
-        if not await p.call(SPOOL, orphan.holds_any):
-            return  # a person has taken it
+        if await p.call(SPOOL, p.spool.was_taken, orphan):
+            return
         told = f"folder {name} is not configured" if record else "nothing tells of which folder"
         ways = ("Configure the folder, or move" if record else "Move", "what you need out of")
         raise OcrdError(told, hint=f"{' '.join(ways)} {lies} by hand.", kind="orphan")

@@ -173,7 +173,8 @@ class Status:
             waited_s = round(max(0.0, time.time() - counted.oldest_waiting), 1)
         intake = self.inboxes.report(folder.name)
         condition = intake.pop("condition", None)
-        lost = [self.troubles.lost.get(tree) for _, tree in folder.trees()]
+        trees = [tree for key, tree in folder.trees() if key != "inbox" or condition is None]
+        lost = [self.troubles.lost.get(tree) for tree in trees]
         wait = scheduler.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
         hanging = scheduler.hanging().get(folder.name)

@@ -59,17 +59,20 @@ class House:
     def replaced(self) -> Path | None:
         """The ledger or the lock, if it was deleted or another file has its name; otherwise None.
 
-        A file whose mount is missing does not count: it comes back with the mount.
+        A file whose mount is missing does not count: it comes back with the mount.  Nor does one
+        of a disk that answers with an error.
         """
         for file, descriptor in self.held.items():
-            ours, there = os.fstat(descriptor), None
-            for path in (file.parent, file):  # a folder's device shows a missing mount
-                with contextlib.suppress(OSError):
-                    there = path.stat()
-            if ours.st_nlink == 0 or (
-                there and there.st_dev == ours.st_dev and there.st_ino != ours.st_ino
-            ):
-                return file
+            with contextlib.suppress(OSError):
+                ours = os.fstat(descriptor)
+                if ours.st_nlink == 0:
+                    return file
+                try:
+                    there = file.stat()
+                except FileNotFoundError:  # renamed away; on another device, its mount is missing
+                    there = file.parent.stat()
+                if there.st_dev == ours.st_dev and there.st_ino != ours.st_ino:
+                    return file
         return None
 
     def close(self) -> bool:
@@ -175,6 +178,7 @@ def open_places(
             disk,
             ledger.know_tree,
             adopted=lambda tree: events.warn("tree.adopted", path=display(tree)),
+            beside=[tree for folder in config.folders for _, tree in folder.trees()],
         )
         spool = Spool(config.root, trees=trees, disk=disk)
         spool.prepare()

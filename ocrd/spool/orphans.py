@@ -37,10 +37,6 @@ class Orphan:
     sealed: bool
     names: FinalNames | None
 
-    def holds_any(self) -> bool:
-        """Whether the original still is in the folder."""
-        return self.original is not None and self.jobdir.has(self.original)
-
 
 def look(path: Path, disk: Disk) -> Orphan:
     """What a job's folder holds."""

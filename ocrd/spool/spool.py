@@ -413,6 +413,11 @@ class Spool:
             settled = (orphans.settled(self._jobs / name, self._disk) for name in held)
             return [orphan for orphan in settled if orphan is not None]
 
+    def was_taken(self, orphan: Orphan) -> bool:
+        """Whether somebody has moved the orphan's original away since it was looked at."""
+        with self.at_work(orphan.jobdir.path):
+            return orphan.original is not None and self._disk.lstat(orphan.original) is None
+
     def put_back(self, orphan: Orphan, inbox: Path) -> Path | None:
         """Move an orphan's original to its inbox, under a free name, and remove the rest.
 

@@ -12,12 +12,12 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ocrd.errors import PlaceError
 from ocrd.files import Disk, display, write_durably
-from ocrd.mounts import mount_at, place_on
+from ocrd.mounts import mount_at, mount_of, mounts, place_on
 from ocrd.oserrors import blaming
 from ocrd.spool.tree import make_folders
 
@@ -36,6 +36,7 @@ class Trees:
         disk: The system calls.
         remember: Called with a key and value to keep in the ledger: a tree's path and its place.
         adopted: Called with a tree that a person has replaced by a new one.
+        beside: The configured trees.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Trees:
         remember: Callable[[str, str], object],
         *,
         adopted: Callable[[Path], object] = lambda _tree: None,
+        beside: Iterable[Path] = (),
     ) -> None:
         self._known = dict(known)
         self._id = self._known.get(INSTALLATION, installation)
         self._disk = disk
         self._remember = remember
         self._adopted = adopted
+        self._beside = list(beside)
         self._turns: dict[Path, threading.Lock] = {}
         self._fresh: set[Path] = set()
         self._within = threading.local()  # the trees that this thread holds
@@ -62,7 +65,8 @@ class Trees:
     def check(self, tree: Path) -> None:
         """Make sure that a tree is itself; a new one is made and marked.  From now on it is known.
 
-        Check the spool first: a new ledger takes over the id in its marker, or in a tree's.
+        Check the spool first: a new ledger takes over the id in its marker, or in those of the
+        trees beside it.
 
         Raises:
             PlaceError: The tree is not itself (kind `tree-lost`), or cannot be read now.
@@ -149,11 +153,11 @@ class Trees:
 
     def _judge(self, tree: Path, marker: str | None) -> None:
         """Adopt a tree without our marker if that is safe, or if a person has asked for it."""
-        if not self._known and (borne := marker or self._borne_beside(tree)):
-            self._id, _, number = borne.partition(":")
+        if not self._known and (ours := (marker or "").partition(":")[0] or self._id_beside(tree)):
+            self._id = ours
             self._tell(INSTALLATION, self._id)
             if marker:
-                self._tell(f"{tree}{NUMBER}", number)
+                self._tell(f"{tree}{NUMBER}", marker.partition(":")[2])
                 return
         before = self._known.get(str(tree))
         if marker or (marker is None and before is not None and before != place_of(tree)):
@@ -168,10 +172,24 @@ class Trees:
         if before is not None:
             self._adopted(tree)
 
-    def _borne_beside(self, spool: Path) -> str | None:
-        """The marker of a tree below the root, left when the spool was deleted with its ledger."""
-        borne = (self._marker(marker.parent) for marker in spool.parent.glob(f"*/*/{MARKER}"))
-        return next(filter(None, borne), None)
+    def _id_beside(self, spool: Path) -> str:
+        """The id in the markers of the trees beside a new spool; empty unless all have the same.
+
+        They have one if the spool was deleted with the ledger in it.  Only trees on the spool's own
+        mount count, and no other is looked at: a share may be another installation's, or hang.
+        """
+        root, table, ids = Path(os.path.realpath(spool.parent)), mounts(), set()
+        here = mount_of(str(root), table)
+        for tree in self._beside:
+            if not tree.is_relative_to(spool.parent):
+                continue
+            real = root / tree.relative_to(spool.parent)
+            below = [each for each in (*reversed(real.parents), real) if root in each.parents]
+            with contextlib.suppress(OSError):
+                if mount_of(str(real), table) == here and not any(map(Path.is_symlink, below)):
+                    ids.add((self._marker(real) or "").partition(":")[0])
+        ids.discard("")
+        return ids.pop() if len(ids) == 1 else ""
 
     def _marker(self, tree: Path) -> str | None:
         """The text of the tree's marker: None without a marker, "" for one that a person made.

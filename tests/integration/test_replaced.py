@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.daemon.daemon import HOLD_S
 from ocrd.errors import ExitCode
+from tests.integration import driver
 from tests.integration.tree import Tree, ask, daemon, folder_of, log, order, scan
+from tests.support.forked import Forked
 from tests.support.waiting import HANG_S, wait_for
-from tests.unit.spool.mounts import mounted
+from tests.unit.spool.mounts import mounted, served
 
 
 def spool_goes(tree: Tree) -> None:
@@ -90,3 +93,40 @@ def test_a_root_that_is_away_for_a_while_ends_no_daemon(tmp_path: Path) -> None:
             tree.check_done()
     finally:
         process.kill()
+
+
+def test_a_root_whose_share_dies_ends_no_daemon(tmp_path: Path) -> None:
+    """It answers ENOTCONN to everything, which says nothing of who has ledger and lock."""
+    root, config = tmp_path / "srv", tmp_path / "config.toml"
+    with served(tmp_path / "server", root) as server:
+        tree = Tree(root)
+        ledger_elsewhere(tree)
+        shutil.copy(tree.config, config)
+        given = [str(config), str(tmp_path / "diary"), "--forever"]
+        with Forked(driver.main, *given, output=tmp_path / "log") as process:
+            tree.drop("a.jpg", scan(1))
+            wait_for(lambda: tree.visible("archive") == ["a.jpg"] and tree.spooled() == [])
+            server.kill()
+            time.sleep(4 * HOLD_S)
+            ended = process.poll()
+            process.kill()
+        assert ended is None
+
+
+def test_a_daemon_ends_though_a_share_hangs(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "srv")
+    with served(tmp_path / "server", tree.root / "archive" / "other") as server:
+        (tree.root / "inbox" / "other").mkdir()
+        with tree.config.open("a", encoding="utf-8") as config:
+            config.write('[[folder]]\nname = "other"\nmode = "ocr"\n')
+        with tree.start("--forever") as process:
+            tree.drop("a.jpg", scan(1))
+            wait_for(lambda: tree.visible("archive") == ["a.jpg"] and tree.spooled() == [])
+            server.send_signal(signal.SIGSTOP)
+            try:
+                time.sleep(4 * HOLD_S)  # until something waits for it
+                ledger_goes(tree)
+                assert process.wait(HANG_S) == ExitCode.FAILED
+            finally:
+                server.send_signal(signal.SIGCONT)
+    assert "was deleted or replaced while the daemon had it open" in log(tree)

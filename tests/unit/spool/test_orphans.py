@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import errno
 import itertools
 import json
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ocrd.errors import PlaceError
+from ocrd.files import Disk
 from tests.unit.spool.children import in_a_child
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked, dying
@@ -32,6 +36,50 @@ def test_an_orphan_tells_what_its_job_was(world: World) -> None:
     assert orphan.original is not None
     assert orphan.original.read_bytes() == ORIGINAL
     assert not orphan.sealed
+
+
+def test_an_original_is_taken_once_it_is_gone_from_the_spool_and_not_when_nobody_can_see(
+    world: World,
+) -> None:
+    class Failing(Disk):
+        fails = False
+
+        def lstat(self, path: Path) -> os.stat_result | None:
+            if self.fails and path.name.startswith("source"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+            return super().lstat(path)
+
+    world.claimed("scan.pdf")
+    disk = Failing()
+    spool = world.spool(disk)
+    (orphan,) = spool.orphans()
+    assert not spool.was_taken(orphan)
+    disk.fails = True
+    with pytest.raises(PlaceError):
+        spool.was_taken(orphan)
+    disk.fails = False
+    assert orphan.original is not None
+    orphan.original.rename(world.tree("inbox") / "scan.pdf")
+    assert spool.was_taken(orphan)
+
+
+@needs_root
+def test_an_original_that_is_hidden_in_the_inbox_has_not_been_taken(world: World) -> None:
+    """The spool has none of it yet: it comes from another file system, and a kill came between."""
+
+    def before_copy(call: Call) -> None:
+        if call.name == "copy":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with bound(world.tree("inbox")):
+        job, source = world.drop("scan.pdf"), world.tree("inbox") / "scan.pdf"
+        killed = in_a_child(partial(world.spool(Hooked(before_copy)).claim, job, source))
+        assert (killed, source.exists()) == (-signal.SIGKILL, False)
+        spool = world.spool()
+        (orphan,) = spool.orphans()
+        assert (orphan.original, spool.was_taken(orphan)) == (None, False)
+        spool.put_back(orphan, world.tree("inbox"))
+        assert (world.tree("inbox") / "scan.pdf").read_bytes() == ORIGINAL
 
 
 def test_a_put_back_original_lies_where_it_came_from(world: World) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -22,7 +24,8 @@ from ocrd.inbox.root import _keep, _recall
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
 from tests.support.nobody import NOBODY, as_nobody
-from tests.unit.spool.mounts import mounted, needs_root, tmpfs
+from tests.support.waiting import HANG_S
+from tests.unit.spool.mounts import mounted, needs_root, served, tmpfs
 from tests.unit.spool.steps import Call, Hooked
 from tests.unit.spool.world import ORIGINAL, STEPS, World, left
 
@@ -140,6 +143,64 @@ def test_a_new_ledger_takes_over_the_id_of_the_spool_that_it_finds(
         for tree in trees:
             started.check(tree)
     assert [bears(tree) for tree in trees] == [ID, ID]
+
+
+def ids_taken_over(root: Path, *beside: str, ours: str = OTHER) -> set[str]:
+    """What the spool of a new ledger bears beside these trees, in a ledger that knows nothing."""
+    anew = Memory()
+    trees = Trees(
+        ours, anew.known, Disk(), anew.known.__setitem__, beside=[root / each for each in beside]
+    )
+    trees.check(root / ".ocrd")
+    return {bears(root / ".ocrd")}
+
+
+def test_a_new_spool_takes_the_id_that_all_trees_beside_it_bear(
+    memory: Memory, tmp_path: Path
+) -> None:
+    root = tmp_path / "srv"
+    first = memory.start()
+    for tree in ("inbox/scans", "archive/scans"):
+        first.check(root / tree)
+    (root / "outbox" / "scans").mkdir(parents=True)
+    beside = ("inbox/scans", "outbox/scans", "archive/scans", "failed/scans")
+    assert ids_taken_over(root, *beside) == {ID}
+    shutil.rmtree(root / ".ocrd")
+    (root / "archive" / "scans" / MARKER).write_text(f"{'3c' * 16}:1")
+    assert ids_taken_over(root, *beside) == {OTHER}  # nobody knows whose they are
+
+
+@pytest.mark.parametrize("through", ["mount", "link", "link above"])
+def test_a_new_spool_takes_no_id_of_a_tree_that_lies_elsewhere(
+    memory: Memory, tmp_path: Path, through: str
+) -> None:
+    """A share may be the inbox of another machine's daemon, which is at work in it."""
+    root, theirs = tmp_path / "srv", tmp_path / "theirs" / "scans"
+    memory.start().check(theirs)
+    (root / "inbox").mkdir(parents=True)
+    with contextlib.ExitStack() as stack:
+        match through:
+            case "mount":
+                stack.enter_context(mounted("--bind", str(theirs), at=root / "inbox" / "scans"))
+            case "link":
+                (root / "inbox" / "scans").symlink_to(theirs)
+            case "link above":
+                (root / "inbox").rmdir()
+                (root / "inbox").symlink_to(theirs.parent)
+        assert ids_taken_over(root, "inbox/scans") == {OTHER}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "hangs"])
+def test_a_new_spool_does_not_wait_for_a_share_beside_it(tmp_path: Path, how: int) -> None:
+    root = tmp_path / "srv"
+    with served(tmp_path / "source", root / "inbox" / "scans") as server:
+        server.send_signal(how)
+        taken = threading.Thread(target=ids_taken_over, args=[root, "inbox/scans"], daemon=True)
+        taken.start()
+        taken.join(HANG_S)
+        server.send_signal(signal.SIGCONT)
+        assert not taken.is_alive()
+    assert bears(root / ".ocrd") == OTHER
 
 
 def test_a_tree_that_goes_away_while_a_thread_holds_it_is_not_adopted(
