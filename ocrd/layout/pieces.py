@@ -21,6 +21,7 @@ _MARK = re.compile(
     r"|\[\d{1,4}\]|\d{1,3}[a-z\u00b0\u00ba]"
     r"|(?:§+|[Ss]\.|(?i:art(?:icle|ikel|\.)?|section))\s*\d+[a-z]?[.)]?"
 )
+_AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")
 _COUNT = re.compile(r"\d{1,4}(?:\.\d{1,3})*\.?")
 _NUMBERED = re.compile(
     r"(?:\d{1,2}(?:\.\d{1,2})*|[IVX]{1,5})\.?\s+[^\W\d_]|§+\s*\d"
@@ -96,6 +97,11 @@ def are_marks(texts: Sequence[str]) -> bool:
     """Whether successive texts mark items or clauses; bare numbers do if they count up."""
     numbers = [text for text in texts if not is_mark(text)]
     return all(map(is_count, numbers)) and all(starmap(follows, pairwise(numbers)))
+
+
+def is_amount(text: str) -> bool:
+    """Whether a text is, or ends in, an amount of money: 24.70, £ 1,343.50, 47,60 EUR."""
+    return _AMOUNT.search(text) is not None
 
 
 def is_count(text: str) -> bool:

@@ -16,6 +16,8 @@ from ocrd.page import Box
 EVEN = 2.2  # times a short distance between rows: those of one table are no further apart
 HEAD = 4.0  # heights above its only rule in which a table's head stands
 LONGEST_RULED = 150  # characters of an average cell between rules; more is a page in frames
+APART = 1.6  # heights from line to line: a head's own are closer
+BELOW_ONE = 0.8  # of the cells lie below one head; others reach below the next
 INTO_CELL = 0.4  # heights by which a cell's text may begin left of its rule
 
 Rule = tuple[float, float, float, float]  # left, top, right, bottom: level or upright
@@ -92,6 +94,8 @@ def level_ruled(
             for over, under in pairwise([(left, above, right, above), *stack])
             for box in [Box(over[0], over[1], over[2], under[1])]
         ]
+        far = [n for n, (a, b) in enumerate(pairwise(bands[0])) if _apart(a, b)]
+        bands[0] = bands[0][far[-1] + 1 :] if far else bands[0]
         while len(bands) > 1:
             end = 1
             while end < len(bands) and _below_heads(bands[0], bands[end]):
@@ -108,6 +112,10 @@ def level_ruled(
                 taken = {id(piece) for row in lines for piece in row}
                 pieces = [piece for piece in pieces if id(piece) not in taken]
             bands = bands[end:]
+
+
+def _apart(above: Row, below: Row) -> bool:
+    return below[0].middle - above[0].middle > APART * below[0].height
 
 
 def _is_one(body: Sequence[Row]) -> bool:
@@ -137,7 +145,8 @@ def _below_heads(band: Sequence[Row], below: Sequence[Row]) -> bool:
         return False
     stubs = heads[0].left  # text left of all heads needs none
     pieces = [piece for row in below for piece in row if piece.box.x2 > stubs]
-    return all(sum(head.meets(piece) for head in heads) == 1 for piece in pieces)
+    below_one = sum(sum(head.meets(piece) for head in heads) == 1 for piece in pieces)
+    return below_one >= BELOW_ONE * len(pieces)
 
 
 def _meet(a: Rule, b: Rule, touch: float) -> bool:

@@ -8,13 +8,15 @@ columns below a letter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 
 from ocrd.layout.order import LOOSE, Row, are_texts, rows, strips
-from ocrd.layout.pieces import Piece, are_marks, is_count, running
+from ocrd.layout.pieces import Piece, are_marks, is_amount, is_count, running
+from ocrd.page import Box
 
 LEAST_ROWS = 3
 # What a table needs at least: rows, full rows, and the share of rows that are nearly full.
@@ -29,6 +31,8 @@ TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
 NEARER = 0.92  # of it: a row so close may continue a first cell
 FAR = 1.7  # times the usual distance of rows: a row further away is not of the group
 FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet
+PRICED = 0.7  # of the rows with several cells end in an amount
+SPACE = 0.35  # heights: pieces of one cell are no further apart
 RECENT = 40  # last rows, from which the usual distance is taken
 WIDE_GAP = 6.0  # heights between texts that stand side by side
 WIDER = 2.5  # times as wide as any other gap
@@ -36,8 +40,12 @@ LEVEL = 0.3  # heights: cells of a row stand on a level
 
 FOOT, MOST_FOOT = 0.85, 6  # of the page's height, below which small columns stand; and their rows
 SMALL = 0.9  # of the page's type
+LONGEST_FIGURE = 9  # digits; more are an account's
 
 
+_LEADER = re.compile(  # dots that lead to the next cell, or from the one before
+    r"^[.…]+(?:\s+[.…]+)*(?:\s+|(?=[^\w\s.…]|\d+[.,]\d\d))|(?<=\w)(?:(?:\s*[.…]){2,}|\s+[.…])$"
+)
 Cells = tuple[tuple[str, ...], ...]
 
 
@@ -75,10 +83,11 @@ class Group:
         """Whether a row continues this group."""
         if not self.rows:
             return True
-        met = [[n for n, column in enumerate(self.columns) if column.meets(p)] for p in row]
+        cells = _whole(row)
+        met = [[n for n, column in enumerate(self.columns) if column.meets(p)] for p in cells]
         single = all(len(numbers) <= 1 for numbers in met)
         columns_met = [number for numbers in met for number in numbers]
-        apart = len(columns_met) == len(set(columns_met))  # no two pieces lie in one
+        apart = len(columns_met) == len(set(columns_met))  # no two cells lie in one
         return single and apart and any(met) and not self._far(row)
 
     def spanned_by(self, row: Row, following: Row) -> bool:
@@ -87,9 +96,12 @@ class Group:
         return among and len(row) == 1 and not self._far(row) and self.takes(following)
 
     def add(self, row: Row, *, spans: bool = False) -> None:
-        """Add a row; one that `spans` columns leaves them as they are."""
-        for piece in () if spans else row:
-            column = next((one for one in self.columns if one.meets(piece)), None)
+        """Add a row; where it `spans` columns, it leaves them as they are."""
+        for piece in _whole(row):
+            met = [one for one in self.columns if one.meets(piece)]
+            column = met[0] if met else None
+            if spans and len(met) != 1:
+                continue
             if column is None:
                 self.columns.append(_Column(piece.box.x1, piece.box.x2))
             else:
@@ -129,7 +141,7 @@ class Group:
 
     def _spaced(self) -> bool:
         """Whether most cells are farther apart than words are."""
-        gaps = [b.box.x1 - a.box.x2 for row in self.rows for a, b in pairwise(row)]
+        gaps = [b.box.x1 - a.box.x2 for row in self.rows for a, b in pairwise(_whole(row))]
         least = CLOSE * self.height
         close = sum(gap < least for gap in gaps)
         return close <= MOST_CLOSE * len(gaps)
@@ -152,6 +164,8 @@ class Group:
 
     def runs(self) -> bool:
         """Whether a column is running text, so that what is beside it is its margin."""
+        if self._priced():
+            return False
         for column in self.columns:
             lines = [[piece for piece in row if column.meets(piece)] for row in self.rows]
             lines = [line for line in lines if line]
@@ -162,8 +176,15 @@ class Group:
                 return True
         return False
 
+    def _priced(self) -> bool:
+        """Whether an amount ends most rows, which makes items of what stands before it."""
+        ends = [is_amount(row[-1].text) for row in self.rows if len(row) > 1]
+        return sum(ends) >= max(2, PRICED * len(ends))
+
     def texts(self) -> list[list[Row]] | None:
         """Its texts side by side, each as its rows; None if it is not that."""
+        if self._priced():
+            return None
         pieces = [piece for row in self.rows for piece in row]
         beside = [rows(filter(column.meets, pieces)) for column in self.columns]
         apart = len(beside) > 1 and sum(map(len, beside)) == len(pieces)
@@ -217,7 +238,7 @@ class Group:
                 cells[self.columns.index(nearest)].append(piece.text)
             alone = cells[0] and len(row) == 1
             if found and (
-                distance < TIGHT * usual
+                distance < TIGHT * usual and not is_amount(row[-1].text)
                 if not cells[0]
                 else alone and distance < NEARER * min(usual, after)
             ):
@@ -226,6 +247,18 @@ class Group:
             else:
                 found.append(cells)
         return found
+
+
+def _whole(row: Row) -> list[Piece]:
+    """A row with what stands no farther apart than words put together: a sign and its amount."""
+    found = [*row[:1]]
+    for piece in row[1:]:
+        last = found[-1]
+        if piece.box.x1 - last.box.x2 < SPACE * min(piece.height, last.height):
+            found[-1] = replace(last, box=Box.around([last.box, piece.box]))
+        else:
+            found.append(piece)
+    return found
 
 
 def groups(lines: Sequence[Row]) -> Iterator[Group]:
@@ -263,12 +296,13 @@ def foot(pieces: Sequence[Piece], page_height: float) -> list[list[Row]]:
     usual = median(piece.height for piece in above)
     small = median(piece.height for piece in low) < SMALL * usual
     several = all(1 < len(strip) <= MOST_FOOT for strip in found)
-    figures = any(all(_is_figure(row[0].text) for row in strip[1:]) for strip in found)
+    figures = all(_is_figure(row[0].text) for strip in found[1:] for row in strip[1:])
     return found if small and several and not figures else []
 
 
 def _is_figure(text: str) -> bool:
-    return sum(map(str.isdigit, text)) > 2 * sum(map(str.isalpha, text))
+    digits = sum(map(str.isdigit, text))
+    return LONGEST_FIGURE >= digits > 2 * sum(map(str.isalpha, text))
 
 
 def _trimmed(group: Group) -> Iterator[Group]:
@@ -285,20 +319,35 @@ def _trimmed(group: Group) -> Iterator[Group]:
         last += 1  # it continues a cell
     before, after = _edge_rows(lines[cells[0] : last])
     first, last = cells[0] + before, last - after
-    for part in (lines[:first], lines[first:last], lines[last:]):
-        if part:
-            yield group_of(part)
+    if first:
+        yield group_of(lines[:first])
+    yield group_of(lines[first:last])
+    if last < len(lines):
+        yield from _trimmed(group_of(lines[last:]))
 
 
 def _edge_rows(lines: Sequence[Row]) -> tuple[int, int]:
     """How many first and last rows are not the table's: a caption, labelled totals."""
     if group_of(lines).runs():
         return 0, 0
-    for before, after in ((0, 0), (0, 1), (0, 2), (1, 0)):
+    for before, after in ((0, _sums(lines)), (0, 0), (0, 1), (0, 2), (1, 0)):
         rest = lines[before : len(lines) - after]
         if len(rest) >= LEAST_ROWS and group_of(rest).cells() is not None:
             return before, after
     return 0, 0
+
+
+def _sums(lines: Sequence[Row]) -> int:
+    """How many rows at the end are sums with their names, set apart from the items above them."""
+    left = min(row[0].box.x1 for row in lines)
+    priced = [row for row in lines if len(row) > 1 and is_amount(row[-1].text)]
+    items = [row for row in priced if row[0].box.x1 - left < row[0].height]
+    sums = priced[len(items) :]
+    if len(items) < 2 or not sums or lines[-len(sums) :] != sums or sums[0] in items:
+        return 0
+    usual = median(below[0].middle - above[0].middle for above, below in pairwise(items))
+    apart = sums[0][0].middle - items[-1][0].middle
+    return len(sums) if abs(apart - usual) > (1 - NEARER) * usual else 0
 
 
 def group_of(lines: Sequence[Row]) -> Group:
@@ -310,7 +359,7 @@ def group_of(lines: Sequence[Row]) -> Group:
 
 
 def _texts(found: list[list[list[str]]]) -> Cells:
-    return tuple(tuple(map(running, cells)) for cells in found)
+    return tuple(tuple(_LEADER.sub("", running(cell)) for cell in cells) for cells in found)
 
 
 def _regular(found: list[list[list[str]]], count: int, least: tuple[int, int, float]) -> bool:

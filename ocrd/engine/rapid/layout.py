@@ -12,9 +12,10 @@ from statistics import median
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.quads import weighted_median
 from ocrd.engine.rapid.stacks import framed, stacks
+from ocrd.layout.addresses import addresses, is_address
 from ocrd.layout.notes import among, line_numbers, notes
 from ocrd.layout.order import Row, columns, rows
-from ocrd.layout.pieces import Piece, is_item, numbered, running
+from ocrd.layout.pieces import Piece, is_amount, is_item, numbered, running
 from ocrd.layout.ruled import Rule, grids, level_ruled
 from ocrd.layout.tables import Cells, foot, groups
 from ocrd.page import Box, Line
@@ -39,7 +40,6 @@ MOST_HEADINGS = 0.3  # of the letters
 TOUCH = 8.0  # pixels between the ends of rules that meet
 LEAST_BODY = 5  # rows: a page with no more has no running head or foot
 
-_AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # the total at a receipt's foot
 _DATE = re.compile(r"\d{1,2}\.?\s+(?:de\s+)?[^\W\d_]+\.?,?\s+(?:de\s+)?\d{2,4}\.?")  # 12 March 2026
 _PAGE_NUMBER = re.compile(
     r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
@@ -189,7 +189,7 @@ def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row]
     head = middles[0] < MARGIN * page_height and middles[1] - middles[0] > far
     foot = middles[-1] > (1 - MARGIN) * page_height and middles[-1] - middles[-2] > far
     head = head and not _large(lines[0], usual)
-    foot = foot and not _large(lines[-1], usual) and not _AMOUNT.search(lines[-1][-1].text)
+    foot = foot and not _large(lines[-1], usual) and not is_amount(lines[-1][-1].text)
     last = len(lines) - foot
     return lines[:head], lines[head:last], lines[last:]
 
@@ -225,9 +225,15 @@ class Type:
 
 def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
     """The blocks of a column without rules."""
-    for side_by_side, others in stacks(column):
-        yield from map(_stack, side_by_side)
-        yield from _unpaired(others, page)
+    for beside, rest in addresses(column):
+        for text in beside:
+            if is_address(text) and not _large(text[0], page):
+                yield _stack(text)
+            else:
+                yield from _blocks_of(text, page)
+        for side_by_side, others in stacks(rest):
+            yield from map(_stack, side_by_side)
+            yield from _unpaired(others, page)
 
 
 def _unpaired(column: Sequence[Row], page: Type) -> Iterator[Found]:
@@ -270,7 +276,7 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
     larger = median(line.size for line in lines) / page.size
     if larger >= TITLE:
         return 1
-    if text[-1] in ".,;:" or _AMOUNT.search(text) or any(len(line.row) > 1 for line in lines):
+    if text[-1] in ".,;:" or is_amount(text) or any(len(line.row) > 1 for line in lines):
         return 0
     said = [sum(len(line.text) for line in block) for block in below]
     wordy = any(letters >= LEAST_BELOW for letters in said)

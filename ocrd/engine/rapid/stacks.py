@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from ocrd.layout.order import Row, rows
-from ocrd.layout.pieces import Piece
+from ocrd.layout.pieces import Piece, is_amount
 from ocrd.layout.ruled import Rule
 
 NEARER = 0.8  # of the distance to the rows around them
@@ -86,7 +86,7 @@ def _near(column: Sequence[Row], number: int) -> bool:
     own = _distance(above, below)
     before = _distance(column[number - 1], above) if number else math.inf
     after = _distance(below, column[number + 2]) if number + 2 < len(column) else math.inf
-    if own > NEARER * min(before, after):
+    if own > NEARER * min(before, after) or is_amount(above[-1].text):
         return False
     fields = len(above) == len(below) == 2 or _labelled(above, below)
     if max(len(above), len(below)) == 1:

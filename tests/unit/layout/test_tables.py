@@ -83,6 +83,56 @@ def test_a_sum_below_a_table_does_not_break_it() -> None:
     assert cells(page)[0] == cells(GOODS)[0]
 
 
+def test_sums_set_apart_below_the_items_are_their_own_table() -> None:
+    sums = [
+        *row(225, ("Net", 300), ("110.40", 500)),
+        *row(247, ("Tax", 300), ("20.98", 500)),
+        *row(269, ("Due", 300), ("131.38", 500)),
+    ]
+    assert [len(it) for it in cells([*GOODS, *sums])] == [4, 3]
+
+
+def test_sums_in_rows_like_those_of_the_items_are_rows_of_their_table() -> None:
+    sums = [*row(220, ("Net", 300), ("110.40", 500)), *row(250, ("Tax", 300), ("20.98", 500))]
+    assert cells([*GOODS, *sums])[0][-2:] == (("", "Net", "110.40"), ("", "Tax", "20.98"))
+
+
+def test_what_was_ordered_and_its_price_are_a_table_though_the_lines_are_long() -> None:
+    goods = ("Site survey and marking out it", "Hedge laying, forty-two metres",
+             "Removal of spoil to the tip is", "Replacement of the field gates")  # fmt: skip
+    page = [
+        it for n, text in enumerate(goods) for it in row(100 + 30 * n, (text, 50), ("9.50", 800))
+    ]
+    assert cells(page) == [tuple((text, "9.50") for text in goods)]
+
+
+@pytest.mark.parametrize(
+    ("name", "price"),
+    [
+        ("Anchor . . .", "86.00"), ("Anchor....", "86.00"), ("Anchor .", ". 86.00"),
+        ("Anchor", ". . \u20ac 86.00"), ("Anchor ...", ".86.00"),
+    ],
+)  # fmt: skip
+def test_dots_that_lead_to_a_price_are_in_no_cell(name: str, price: str) -> None:
+    page = [*GOODS[:6], *row(160, (name, 50), ("1", 310), (price, 500)), *GOODS[9:]]
+    assert cells(page)[0][2] == ("Anchor", "1", price.strip(". "))
+
+
+@pytest.mark.parametrize("text", [".5", "...", "e.g.", "A. Lind", "5."])
+def test_other_dots_stay_in_their_cells(text: str) -> None:
+    page = [*GOODS[:6], *row(160, ("Anchor", 50), (text, 310), ("86.00", 500)), *GOODS[9:]]
+    assert cells(page)[0][2] == ("Anchor", text, "86.00")
+
+
+def test_a_sign_found_apart_from_its_amount_is_in_one_cell_with_it() -> None:
+    page = [
+        *row(100, ("Net", 300), ("$", 485), ("110.40", 500)),
+        *row(130, ("Tax", 300), ("$ 20.98", 490)),
+        *row(160, ("Due", 300), ("$", 485), ("131.38", 500)),
+    ]
+    assert cells(page) == [(("Net", "$ 110.40"), ("Tax", "$ 20.98"), ("Due", "$ 131.38"))]
+
+
 def test_text_beside_its_margin_is_no_table() -> None:
     text = lines("\n".join(["x" * 44] * 6), 200, 100)
     margin = lines("\n".join(["note"] * 6), 50, 100)
@@ -125,6 +175,26 @@ def test_a_head_needs_no_rule_above_it() -> None:
     page = [*row(72, ("Harbour", 50), ("Depth", 310)), *row(98, ("Bergen", 50), ("deep", 310)),
             *row(126, ("Malmo", 50), ("low", 310))]  # fmt: skip
     assert [len(cells) for _, cells in level_ruled(page, RULES, 8)] == [3]
+
+
+def test_an_address_above_a_table_is_not_in_its_head() -> None:
+    page = [
+        *row(20, ("Anna Lind", 50), ("Oslo", 310)),
+        *row(72, ("Harbour", 50), ("Depth", 310)),
+        *row(98, ("Bergen", 50), ("deep", 310)),
+        *row(126, ("Malmo", 50), ("low", 310)),
+    ]
+    assert [cells[0] for _, cells in level_ruled(page, RULES, 8)] == [("Harbour", "Depth")]
+
+
+def test_a_cell_that_reaches_below_the_next_head_stays_in_its_table() -> None:
+    page = [
+        *row(72, ("Item", 50), ("Count", 200), ("Unit", 270), ("Each", 400), ("Sum", 500)),
+        *row(98, ("Rope", 50), ("20 packs", 210), ("4.50", 400), ("90.00", 490)),
+        *row(126, ("Sail", 50), ("2", 240), ("piece", 270), ("86.00", 390), ("172.00", 480)),
+    ]
+    ((_, found),) = level_ruled(page, [RULES[0], RULES[2]], 8)
+    assert found[1] == ("Rope", "20 packs", "", "4.50", "90.00")
 
 
 HEAD_AND_FOOT = [(50.0, 90.0, 950.0, 90.0), (50.0, 900.0, 950.0, 900.0)]
@@ -247,6 +317,12 @@ def test_small_columns_at_the_foot_of_a_letter_are_read_one_after_the_other() ->
     found = foot([*LETTER, *small(COLUMNS, 900, 0.7), number], 1000)
     said = ["\n".join(" ".join(it.text for it in row) for row in column) for column in found]
     assert said == COLUMNS
+
+
+def test_numbers_of_accounts_and_registers_are_no_figures_of_a_table() -> None:
+    texts = ["Rope & Sons\nQuay 5", "Savings Bank\nDE44 7656 0060 0000 1234 56",
+             "Tax number\n203/218/40117"]  # fmt: skip
+    assert len(foot([*LETTER, *small(texts, 900, 0.7)], 1000)) == 3
 
 
 @pytest.mark.parametrize(

@@ -217,3 +217,22 @@ def test_angle_brackets_and_stars_are_text_like_any_other() -> None:
     (block,) = read(typeset((said, 70, 100), size=12, paper=SLIP), "document").blocks
     assert block.text == said
     assert block.markup == "plain"
+
+
+def test_an_invoice_keeps_its_addresses_apart_and_its_items_with_their_prices() -> None:
+    addresses = (
+        ("Bill to", "Meredith Kwan", "880 Larkspur Avenue", "Portland, OR 97205"),
+        ("Ship to", "Kwan Interiors", "2216 Canal Street", "Portland, OR 97210"),
+    )
+    items = [("Description", "Amount"), ("Walnut writing desk", "$640.00"),
+             ("Desk lamp of brushed steel", "$117.00"), ("Cable tray", "$34.50")]  # fmt: skip
+    sums = [("Subtotal", "$791.50"), ("Tax", "$63.32"), ("Total due", "$854.82")]
+    printed = [(text, 60 + 240 * n, 80 + 14 * k) for n, address in enumerate(addresses)
+               for k, text in enumerate(address)]  # fmt: skip
+    for n, (name, amount) in enumerate(items):
+        printed += [(name, 60, 190 + 26 * n), (amount, 480, 190 + 26 * n)]
+    for n, (name, amount) in enumerate(sums):
+        printed += [(name, 390, 308 + 18 * n), (amount, 480, 308 + 18 * n)]
+    result = read(typeset(*printed, dpi=150), "document")
+    assert [block.text for block in result.blocks[:2]] == ["\n".join(each) for each in addresses]
+    assert [block.rows for block in result.blocks[2:]] == [tuple(items), tuple(sums)]

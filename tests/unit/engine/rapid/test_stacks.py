@@ -96,3 +96,16 @@ def test_a_framed_paragraph_is_a_paragraph() -> None:
     text = "x" * 60
     page = [piece(text, 100, 100 + 25 * n) for n in range(3)]
     assert read(page, box(90, 80, 750, 170)) == [" ".join([text] * 3)]
+
+
+def test_an_item_with_its_price_is_no_label_of_its_second_line() -> None:
+    page = row(100, ("Service", 100), ("Hours", 500), ("Fee", 700))
+    for n, (name, more) in enumerate((("Logo", "Three drafts"), ("Style guide", "As a file"))):
+        page += row(150 + 80 * n, (name, 100), (f"{n + 4}", 530), (f"{n + 1},430.00", 690))
+        page.append(piece(more, 100, 175 + 80 * n, size=0.8))
+    (table,) = (block.cells for block in blocks(page, PAGE) if block.cells)
+    assert table == (
+        ("Service", "Hours", "Fee"),
+        ("Logo Three drafts", "4", "1,430.00"),
+        ("Style guide As a file", "5", "2,430.00"),
+    )
