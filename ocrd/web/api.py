@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Security
 from fastapi.responses import Response, StreamingResponse
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import BaseModel
 
 from ocrd.job import Job, JobState
 from ocrd.views.jobs import job_facts, story_facts
-from ocrd.web.access import token_for
+from ocrd.web.access import COOKIE, CSRF_HEADER, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import JSONResponse, RefusedError
@@ -36,9 +36,16 @@ class Refusal(BaseModel):
     error: Why
 
 
+_BEARER = HTTPBearer(auto_error=False, description="A token; `X-Api-Key` takes it as well.")
+_SESSION = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    description="That of a login at the page.  What changes something also needs the header "
+    f'`{CSRF_HEADER}`, with what the page says in `<meta name="csrf">`.',
+)
 router = APIRouter(
     prefix="/api/v1",
-    dependencies=[Security(HTTPBearer(auto_error=False))],  # for OpenAPI: see `token_for`
+    dependencies=[Security(_BEARER), Security(_SESSION)],  # for OpenAPI: see `token_for`
     responses={"default": {"model": Refusal, "description": "Refused"}},
 )
 
@@ -47,7 +54,7 @@ Format = Literal["md", "txt", "raw", "json", "pdf", "pdfa", "boxes", "alto", "ho
 Cursor = Annotated[int | None, Query(ge=0, lt=2**63)]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the end.")]
 _TEXT, _FILE = {"type": "string"}, {"type": "string", "format": "binary"}
-_ONE = {"name": _TEXT, "data": _TEXT}
+_ONE = {"name": _TEXT, "data": _TEXT, "base64": _TEXT, "file": _TEXT}
 _WISHES = {"folder": _TEXT, "mode": _TEXT, "wait": {"type": "number"}}
 _BODY: dict[str, dict[str, Any]] = {
     "application/octet-stream": _FILE,
@@ -63,13 +70,21 @@ _BODY: dict[str, dict[str, Any]] = {
         },
     },
 }  # fmt: skip
+_JOB = {
+    "type": "object", "required": ["id", "state"],
+    "properties": {"id": {"type": ["integer", "string"]}, "state": _TEXT},
+}  # fmt: skip
+_JOBS = {"application/json": {"schema": {"anyOf": [_JOB, {"type": "array", "items": _JOB}]}}}
 
 
 @router.post(
     "/ocr",
     status_code=202,
     summary="Hand over one document or several",
-    responses={200: {"description": "All have ended"}},
+    responses={
+        200: {"description": "All have ended", "content": _JOBS},
+        202: {"description": "Taken", "content": _JOBS},
+    },
     openapi_extra={"requestBody": {"content": {kind: {"schema": _BODY[kind]} for kind in _BODY}}},
 )
 async def ocr(
@@ -78,6 +93,7 @@ async def ocr(
     """Take a document as the raw body (named by `name`), as parts of a form, or as JSON.
 
     JSON: `{"name": "scan.pdf", "data": BASE64 or data URI}`, or `{"files": [{"name", "data"}]}`;
+    `data` may be called `base64` or `file`;
     `folder`, `mode` and `wait` may stand in the query, the form or the JSON.  Answers 202 with
     `{"id", "state"}` (a list for several), or 200 with the whole job once it has ended in time.
     While no daemon runs the state is `inbox` and the id a ticket (`t12`), good for all that a job's

@@ -35,6 +35,7 @@ LONG = 4096  # a longer JSON string, in bytes, is taken for a document
 SMALL = 1 << 20  # bytes that a body may have besides its documents
 MOST = 200  # documents in one body: each holds a file open
 _FLUSH = 1 << 20
+_FORM, _FIELDS = 1 << 14, 16  # bytes and fields of a form of the page's: both take time to decode
 
 
 class Incoming:
@@ -173,11 +174,17 @@ async def small_form(request: Request) -> dict[str, str]:
         RefusedError: The form is too large.
     """
     sent = bytearray()
+    refused = RefusedError(
+        413, "the form is larger than any of the page's", hint="Reload the page and try again."
+    )
     async for chunk in request.stream():
         sent += chunk
-        if len(sent) > SMALL:
-            raise too_large(SMALL)
-    return dict(parse_qsl(sent.decode("utf-8", "replace")))
+        if len(sent) > _FORM:
+            raise refused
+    try:
+        return dict(parse_qsl(sent.decode("utf-8", "replace"), max_num_fields=_FIELDS))
+    except ValueError:  # too many
+        raise refused from None
 
 
 async def _read_raw(request: Request, body: Body) -> None:

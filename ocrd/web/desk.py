@@ -210,15 +210,20 @@ class Desk:
                 handed = await asyncio.to_thread(self._take_up, handed, token)
         return handed, await self._recorded(handed)
 
-    def file(self, name: str, token: Token | None) -> Handed:
-        """The record of an uploaded file; without a token, of any client's.
-
-        Raises:
-            MissingError: This token has no such file.
-        """
+    def uploaded(self, name: str) -> Handed | None:
+        """The record of any client's uploaded file, or None."""
         ticket = re.fullmatch("t([0-9]{1,18})", name)
         found = self.store.handed(int(ticket[1])) if ticket else None
-        if found is None or found.name is None or (token is not None and found.token != token.name):
+        return found if found is not None and found.name is not None else None
+
+    def file(self, name: str, token: Token) -> Handed:
+        """The record of a file that the client has uploaded.
+
+        Raises:
+            MissingError: This token has no such file, or may not see its folder.
+        """
+        found = self.uploaded(name)
+        if found is None or found.token != token.name or not token.sees(found.folder):
             raise MissingError(f"there is no file {name}", hint="Upload it: POST /v1/files.")
         return found
 
@@ -230,7 +235,11 @@ class Desk:
             PlaceError: The file cannot be read now.
         """
         job = await self.changes.until(partial(self.became, file), 0)
-        folder = self.folder(Token(name=file.token, role=Role.SUBMIT), file.folder)
+        folder = self.config.folder(file.folder)
+        if folder is None:
+            raise MissingError(
+                "the file's folder is not configured any more", hint="Upload it: POST /v1/files."
+            )
         place = folder.inbox / file.source
         if job is not None:
             if (filed := job.archived_to or job.failed_to) is None:

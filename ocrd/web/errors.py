@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from ocrd.errors import LedgerError, OcrdError, PlaceError, UsageError
+from ocrd.errors import BadFileError, LedgerError, OcrdError, PageError, PlaceError, UsageError
 from ocrd.job import Job, JobError
 
 
@@ -137,7 +137,7 @@ def _understood(raised: Exception) -> tuple[int, OcrdError]:
 def _status(error: OcrdError) -> int:
     if isinstance(error, RefusedError):
         return error.status
-    if isinstance(error, UsageError):
+    if isinstance(error, UsageError | BadFileError | PageError):
         return 422
     if isinstance(error, PlaceError):
         return 507 if error.kind in ("disk-full", "quota") else 503

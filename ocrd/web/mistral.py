@@ -86,7 +86,7 @@ async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
         value = value.get("url")
     number = told.get("file_id")
     if isinstance(value, str) and not value.startswith("data:"):
-        number = _of_signed_url(desk, value)
+        number = name_of(_of_signed_url(desk, value))
     if number:
         file, known = await desk.read(str(number), token)
         return file.facts.size, known
@@ -263,11 +263,10 @@ async def file_facts(request: Request, number: str) -> dict[str, Any]:
 async def url(
     request: Request, number: str, expiry: Annotated[int, Query(ge=1, le=8760)] = 24
 ) -> dict[str, str]:
-    """A URL that `document_url` accepts and that anyone may fetch, for `expiry` hours."""
+    """A URL that `document_url` accepts and that anyone may fetch, for `expiry` hours at most."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
-    desk.file(number, token)
-    until = int(time.time()) + expiry * 3600
-    signed = f"expires={until}&signature={desk.store.sign(f'file:{number}:{until}')}"
+    file, until = desk.file(number, token), int(time.time()) + expiry * 3600
+    signed = f"expires={until}&signature={desk.store.sign(desk.store.claim(file, until))}"
     return {"url": f"{origin_of(request)}/v1/files/{number}/content?{signed}"}
 
 
@@ -276,7 +275,7 @@ async def content(request: Request, number: str, signature: str = "") -> Respons
     """An uploaded file as it came, for its client or by a signed URL."""
     desk = desk_of(request)
     if signature:
-        file = desk.file(_of_signed_url(desk, str(request.url)), None)
+        file = _of_signed_url(desk, str(request.url))
     else:
         file = desk.file(number, token_for(request, Role.SUBMIT))
     return OpenFileResponse(
@@ -303,14 +302,18 @@ def _told(file: Handed) -> dict[str, Any]:
     }
 
 
-def _of_signed_url(desk: Desk, told: str) -> str:
-    """The ticket of the file that a signed URL of ours names; any other URL is refused."""
+def _of_signed_url(desk: Desk, told: str) -> Handed:
+    """The file that a signed URL of ours names; any other URL is refused."""
     found = re.search(r"/v1/files/(t\d+)/content\?expires=(\d{1,12})&signature=(\w+)$", told)
-    signed = found is not None and desk.store.signed(f"file:{found[1]}:{found[2]}", found[3])
-    if found is None or not signed or int(found[2]) < time.time():
+    file = desk.uploaded(found[1]) if found else None
+    if (
+        (found is None or file is None)
+        or not desk.store.signed(desk.store.claim(file, int(found[2])), found[3])
+        or int(found[2]) < time.time()
+    ):
         raise RefusedError(
             422,
             "this URL is not one of ours that is still good, and no other is fetched",
             hint="Send the document as a data URI, or upload it to /v1/files.",
         )
-    return found[1]
+    return file

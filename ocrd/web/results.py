@@ -21,9 +21,8 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     TypeAdapter,
 )
 from starlette.types import Receive, Scope, Send
@@ -57,7 +56,12 @@ _WRITTEN = ("md", "txt")  # made from the pages if missing: a pile has one for e
 _LETTER = (8.5, 11.0)  # inches
 
 
-_Text = Annotated[str, AfterValidator(lambda text: text.encode(errors="replace").decode())]
+_Text = Annotated[  # with a question mark for each lone surrogate
+    str, AfterValidator(lambda text: text.encode(errors="replace").decode())
+]
+_Number = Annotated[int, Field(gt=0, lt=2**31)]  # what reads pages counts in C's `int`
+_Inches = Annotated[float, Field(gt=0, le=1e6)]
+_Fraction = Annotated[float, Field(ge=-1e6, le=1e6)]  # of a page: what is cut off lies outside 0…1
 
 
 class _Told(BaseModel):
@@ -69,29 +73,29 @@ class _Told(BaseModel):
 class Block(_Told):
     """A block of text; `boxes` are fractions of the page."""
 
-    label: str
-    text: _Text = ""  # with a question mark for each lone surrogate
-    boxes: list[tuple[float, float, float, float]] = []
-    image: str = ""
+    label: _Text
+    text: _Text = ""
+    boxes: list[tuple[_Fraction, _Fraction, _Fraction, _Fraction]] = []
+    image: _Text = ""
 
 
 class CameFrom(_Told):
     """The file, and the number in it, that a page came from; `file` may not be a string."""
 
     file: Any
-    page: int
+    page: _Number
 
 
 class ReadPage(_Told):
     """A page as all interfaces report it: its object in the sidecar, and its text in scan.md."""
 
-    number: PositiveInt
+    number: _Number
     blocks: list[Block] | None = None
-    size_in: tuple[PositiveFloat, PositiveFloat] | None = None
+    size_in: tuple[_Inches, _Inches] | None = None
     confidence: float | None = None
-    partial: str | None = None
+    partial: _Text | None = None
     came_from: CameFrom | None = None
-    pile_page: PositiveInt | None = None
+    pile_page: _Number | None = None
     span: tuple[NonNegativeInt, NonNegativeInt] | None = None
     markdown: str = ""
 

@@ -24,7 +24,9 @@ from ocrd.ledger.readonly import WEB
 from ocrd.owners import make_for_owner, owned, whose_it_should_be
 
 SESSION_S = 30 * 86400.0
+LISTED_FILES = 10_000  # a token's newest files, among which `Store.files` looks
 _PARTS = ", ".join(f"json_extract(value, '$[{part}]')" for part in range(5))
+_SEEN = "(? OR folder IN (SELECT value FROM json_each(?)))"  # its values are those of `_seen`
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tokens (
@@ -38,6 +40,8 @@ CREATE TABLE IF NOT EXISTS handed (
     token TEXT NOT NULL, at REAL NOT NULL, name TEXT, job INTEGER UNIQUE) STRICT;
 CREATE INDEX IF NOT EXISTS handed_at ON handed (at);
 CREATE INDEX IF NOT EXISTS handed_by ON handed (token, job);
+CREATE INDEX IF NOT EXISTS handed_files ON handed (token, ticket) WHERE name IS NOT NULL;
+CREATE INDEX IF NOT EXISTS handed_held ON handed (at) WHERE source LIKE '.%';
 CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT;
 """
 
@@ -219,11 +223,17 @@ class Store:
         return [_handed(row) for row in self._run(query, moment)]
 
     def files(self, token: Token, search: str, most: int, skip: int) -> tuple[list[Handed], int]:
-        """A token's files, newest first, `most` of them after `skip`; and how many match in all."""
-        such = "FROM handed WHERE token = ? AND name IS NOT NULL AND instr(lower(name), lower(?))"
-        some = (token.name, search, most, skip)
-        rows = self._run(f"SELECT * {such} ORDER BY ticket DESC LIMIT ? OFFSET ?", *some)
-        (total,) = self._run(f"SELECT count(*) {such}", *some[:2])[0]
+        """A token's files, newest first, `most` of them after `skip`; and how many match in all.
+
+        Only the newest `LISTED_FILES` are looked at: every request waits for the file meanwhile.
+        """
+        newest = "SELECT * FROM handed WHERE token = ? AND name IS NOT NULL ORDER BY ticket DESC"
+        such = f"FROM ({newest} LIMIT ?) WHERE {_SEEN} AND instr(lower(name), lower(?))"
+        some = (token.name, LISTED_FILES, *_seen(token), search)
+        rows = self._run(
+            f"SELECT * {such} ORDER BY ticket DESC LIMIT ? OFFSET ?", *some, most, skip
+        )
+        (total,) = self._run(f"SELECT count(*) {such}", *some)[0]
         return [_handed(row) for row in rows], total
 
     def became(self, ticket: int, job: int) -> None:
@@ -241,15 +251,15 @@ class Store:
         """The ids of up to `most` (-1: all) jobs from a token, selected as by `Ledger.jobs`."""
         order = "job DESC" if after_id is None else "job"
         query = (
-            "SELECT job FROM handed WHERE token = ? AND job < ? AND job > ? "  # noqa: S608 - ours
+            f"SELECT job FROM handed WHERE token = ? AND {_SEEN} AND job < ? AND job > ? "  # noqa: S608 - ours
             f"ORDER BY {order} LIMIT ?"
         )
         ends = (2**63 - 1 if before_id is None else before_id, after_id or 0)
-        return [int(row[0]) for row in self._run(query, token.name, *ends, most)]
+        return [int(row[0]) for row in self._run(query, token.name, *_seen(token), *ends, most)]
 
     def disown(self, handed: Handed) -> None:
-        """Detach a document, and the job that it became, from its token."""
-        self._run("UPDATE handed SET token = '' WHERE ticket = ?", handed.ticket)
+        """Detach a document, and the job that it became, from its token and its signed URLs."""
+        self._run("UPDATE handed SET token = '', name = NULL WHERE ticket = ?", handed.ticket)
 
     def forget(self, handed: Handed) -> None:
         """Delete the record of a document."""
@@ -260,6 +270,14 @@ class Store:
         self._run("UPDATE handed SET name = NULL WHERE ticket = ?", handed.ticket)
 
     # --- signatures ---
+
+    def claim(self, file: Handed, expires: int) -> str:
+        """What a file's signed URL signs: it is good while the token that sent the file exists.
+
+        Users whom a proxy logs in have none here: theirs is good until it expires.
+        """
+        rows = self._run("SELECT hex(digest) FROM tokens WHERE name = ?", file.token)
+        return f"file:{file.ticket}:{expires}:{rows[0][0] if rows else ''}"
 
     def sign(self, text: str) -> str:
         """A keyed digest that only this installation can make."""
@@ -300,6 +318,10 @@ def _token(row: tuple[str, str, str | None]) -> Token:
     name, role, folders = row
     seen = None if folders is None else frozenset(json.loads(folders))
     return Token(name=name, role=Role(role), folders=seen)
+
+
+def _seen(token: Token) -> tuple[bool, str]:
+    return token.folders is None, json.dumps(sorted(token.folders or ()))
 
 
 def _handed(row: tuple[Any, ...]) -> Handed:

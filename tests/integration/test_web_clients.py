@@ -44,6 +44,10 @@ def csrf_of(shown: httpx.Response) -> str:
     ("kind", "content"),
     [
         (FORM, b"&".join(b"a=" + b"x" * 900_000 for _ in range(4))),
+        (FORM, b"%61=%61&" * (MIB // 8)),  # a second's work for who decodes it
+        (FORM, b"a=" + b"%61" * 6000),
+        (FORM, b"a&" * 17),
+        (FORM, b"a" + b"&" * 200),
         (
             "multipart/form-data; boundary=x",
             b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
@@ -52,7 +56,7 @@ def csrf_of(shown: httpx.Response) -> str:
         ),
     ],
 )
-def test_a_stranger_has_nothing_large_kept(
+def test_a_stranger_has_nothing_large_kept_or_decoded(
     running: Site, path: str, kind: str, content: bytes
 ) -> None:
     """Neither in memory nor in a file: a form of the page's is small, and read before who sends it
@@ -174,3 +178,134 @@ def test_without_a_script_the_usual_folder_is_chosen_and_ones_own_can_be(running
             form = {"csrf": csrf_of(shown), "folder": "web"}
             sent = client.post("/", data=form, files={"files": ("form.png", page())})
             assert sent.status_code == 200 and "in web" in sent.text
+
+
+# --- uploaded files, and URLs that hand them to anybody ---
+
+LAYOUT = "/documentintelligence/documentModels/prebuilt-layout/analyzeResults"
+
+
+def token(running: Site, verb: str, name: str, *more: str) -> str:
+    done = ocrd("web", "--config", str(running.config), "token", verb, name, *more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def uploaded(running: Site, name: str, *, read: bool = False) -> tuple[str, str]:
+    """The id of a new token's file in `private`, and its URL, signed for a year."""
+    running.tokens[name] = token(running, "add", name, "--role", "submit")
+    with running.client(name) as client:
+        file = client.post("/v1/files", files={"file": ("secret.png", page(name))}).json()["id"]
+        url = client.get(f"/v1/files/{file}/url?expiry=8760").json()["url"]
+        if read:
+            assert client.post("/v1/ocr", json={"document": {"file_id": file}}).is_success
+    assert httpx.get(url).content == page(name)
+    return file, url
+
+
+@pytest.mark.parametrize("read", [False, True])
+@pytest.mark.parametrize("end", ["azure", "mistral", "removed", "renewed"])
+def test_a_signed_url_ends_with_its_file_and_with_its_token(
+    running: Site, end: str, read: bool
+) -> None:
+    name = f"{end}-{read}"
+    file, url = uploaded(running, name, read=read)
+    with running.client(name) as client:
+        if end == "azure":
+            assert client.delete(f"{LAYOUT}/{file}").status_code == 204
+        elif end == "mistral":
+            assert client.delete(f"/v1/files/{file}").status_code == 200
+        else:
+            token(running, "remove", name)
+        if end == "renewed":  # the bearer of the old one may be why
+            token(running, "add", name, "--role", "submit")
+        assert client.get(f"/v1/files/{file}/content").status_code in (401, 404)
+    assert httpx.get(url).status_code == 422
+    with running.client() as other:
+        asked = {"document": {"document_url": url}}
+        assert other.post("/v1/ocr", json=asked).status_code == 422
+
+
+def test_a_signed_url_of_a_file_that_never_was_is_refused_as_any_other(running: Site) -> None:
+    """Whoever guesses is not told which files there are."""
+    file, url = uploaded(running, "guessed")
+    wrong = url[:-1] + ("0" if url[-1] != "0" else "1")
+    numbers = [file, "t999999", "t" + "9" * 40, "t٣"]
+    answers = [httpx.get(wrong.replace(f"/{file}/", f"/{each}/")) for each in numbers]
+    assert {each.status_code for each in answers} == {422}
+    assert len({each.text for each in answers}) == 1
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_what_lies_in_a_folder_that_a_token_does_not_see_does_not_exist_for_it(
+    running: Site, read: bool
+) -> None:
+    """It was sent while the token was not limited yet."""
+    name = f"narrowed-{read}"
+    file, _ = uploaded(running, name, read=read)
+    token(running, "remove", name)
+    running.tokens[name] = token(running, "add", name, "--role", "submit", "--folder", "web")
+    with running.client(name) as client:
+        own = client.post("/v1/files", files={"file": ("own.png", page())}).json()["id"]
+        listed = client.get("/v1/files").json()
+        assert ([each["id"] for each in listed["data"]], listed["total"]) == ([own], 1)
+        paths = [f"/v1/files/{file}{end}" for end in ("", "/url", "/content")]
+        paths.append(f"/api/v1/jobs/{file}")
+        assert {client.get(path).status_code for path in paths} == {404}
+        assert client.delete(f"/v1/files/{file}").status_code == 404
+        asked = {"document": {"file_id": file}}
+        assert client.post("/v1/ocr", json=asked).status_code == 404
+        for path in ("/jobs", "/part/jobs"):
+            shown = client.get(path)
+            assert shown.is_success and "secret" not in shown.text
+        assert client.delete(f"/v1/files/{own}").status_code == 200
+
+
+# --- results that somebody has changed ---
+
+HALF, LARGE = "\udcff", 10**30
+NUMBERS = [-LARGE, -5, -1, 0, 2, 99, 2**31 - 1, 2**31, 2**63, LARGE]
+BLOCKS: list[dict[str, object]] = [
+    {"label": HALF},
+    {"text": HALF},
+    {"image": HALF},
+    {"label": "image", "image": HALF},
+    {"boxes": [[1e308, 1e308, -1e308, 1e308]]},
+]
+CHANGED: list[dict[str, object]] = [
+    {"partial": HALF},
+    {"number": LARGE},
+    {"pile_page": LARGE},
+    {"span": [0, LARGE]},
+    {"size_in": [1e308, 1e308]},
+    {"size_in": [1e-300, 1e-300]},
+    {"came_from": {"file": HALF, "page": 1}},
+]
+CHANGED += [{"blocks": [{"label": "text", "text": "", **each}]} for each in BLOCKS]
+CHANGED += [{"came_from": {"file": "x", "page": each}} for each in NUMBERS]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PDF"])
+def test_a_changed_sidecar_is_no_defect_of_ocrd(running: Site, kind: str) -> None:
+    with running.client() as client:
+        url = f"/api/v1/ocr?name=changed.{kind.lower()}&wait=240"
+        job = client.post(url, content=page(kind=kind)).json()
+        (kept,) = Path(job["outputs"]).glob("*.json")
+        good = json.loads(kept.read_text())
+        paths = [
+            f"/jobs/{job['id']}",
+            f"/jobs/{job['id']}/page/1.jpg",
+            f"/api/v1/jobs/{job['id']}/result?format=txt",
+            f"{LAYOUT}/{job['id']}?outputContentFormat=markdown",
+        ]
+        found = {}
+        for change in CHANGED:
+            told = good | {"pages": [good["pages"][0] | change]}
+            kept.write_text(json.dumps(told))
+            for path in paths:
+                answer = client.get(path)
+                if answer.status_code >= 500:
+                    found[str(change), path] = answer.text
+        assert found == {}
+        kept.write_text(json.dumps(good))
+        assert client.get(paths[1]).headers["content-type"] == "image/jpeg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -89,7 +90,9 @@ def test_every_answer_is_one_that_was_promised(
     drawn = data.draw(requests(path, call))
     if "requestBody" in call:
         junk = st.recursive(st.none() | st.integers() | st.text(max_size=9), st.lists, max_leaves=5)
-        keys = st.sampled_from(["name", "data", "files", "folder", "mode", "wait", "x"])
+        keys = st.sampled_from(
+            ["name", "data", "base64", "file", "files", "folder", "mode", "wait", "x"]
+        )
         kind = data.draw(st.sampled_from([*call["requestBody"]["content"], "text/plain", "x"]))
         body = json.dumps(data.draw(st.dictionaries(keys, junk) | junk)).encode()
         drawn |= {"headers": {"content-type": kind}, "content": body}
@@ -103,11 +106,36 @@ def test_what_a_program_needs_is_told(promised: dict[str, Any]) -> None:
     """How to say who one is, how a document is sent, what a refusal looks like."""
     assert promised["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for _, path, call in calls(promised):
-        assert call["security"] == [{"HTTPBearer": []}], path
+        assert call["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}], path
         refused = call["responses"]["default"]["content"]["application/json"]["schema"]["$ref"]
         assert refused == "#/components/schemas/Refusal"
     sent = promised["paths"]["/api/v1/ocr"]["post"]["requestBody"]["content"]
     assert set(sent) == {"application/octet-stream", "multipart/form-data", "application/json"}
+    assert (
+        "x-csrf-token" in promised["components"]["securitySchemes"]["APIKeyCookie"]["description"]
+    )
+
+
+@pytest.mark.parametrize("key", ["data", "base64", "file"])
+@pytest.mark.parametrize(("wait", "status"), [(0, "202"), (240, "200")])
+@pytest.mark.parametrize("documents", [1, 2])
+def test_what_becomes_of_documents_in_json_is_promised(
+    running: Site, promised: dict[str, Any], key: str, wait: int, status: str, documents: int
+) -> None:
+    """By a schema that anything else does not meet."""
+    call = promised["paths"]["/api/v1/ocr"]["post"]
+    body: dict[str, Any] = {"name": "a.png", key: base64.b64encode(page(f"{key} {wait}")).decode()}
+    known = call["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert key in known and key in known["files"]["items"]["properties"]
+    body = body if documents == 1 else {"files": [body] * documents}
+    with running.client() as client:
+        answer = client.post("/api/v1/ocr", json=body | {"wait": wait})
+    told = call["responses"][status]["content"]["application/json"]["schema"]
+    assert str(answer.status_code) == status
+    Draft202012Validator(told).validate(answer.json())
+    others: list[object] = [{}, "text", None, [{}], {"id": 1}, {"id": None, "state": "done"}]
+    for junk in others:
+        assert not Draft202012Validator(told).is_valid(junk)
 
 
 @pytest.mark.parametrize("role", ["operate", "submit"])

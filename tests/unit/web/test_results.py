@@ -152,7 +152,9 @@ def sidecar(**page: Any) -> str:
      '{"documents": [{}]}', sidecar(number="one"), sidecar(number=0), sidecar(blocks=5),
      sidecar(blocks=[{}]), sidecar(blocks=[BLOCK | {"boxes": [[0, 0]]}]), sidecar(size_in=[0, 1]),
      sidecar(confidence=float("nan")), sidecar(span=["a", 2]),
-     sidecar(came_from={"file": "x.png"})],
+     sidecar(came_from={"file": "x.png"}), sidecar(came_from={"file": "x.png", "page": 0}),
+     sidecar(came_from={"file": "x.png", "page": 2**31}), sidecar(number=2**31),
+     sidecar(blocks=[BLOCK | {"boxes": [[0, 0, 1e308, 1]]}]), sidecar(size_in=[1e308, 1])],
 )  # fmt: skip
 def test_a_sidecar_that_is_not_as_ocrd_wrote_it_is_said_to_be_so(
     bundle: Path, disk: Disk, told: str
@@ -164,9 +166,15 @@ def test_a_sidecar_that_is_not_as_ocrd_wrote_it_is_said_to_be_so(
     assert results.text("md") == TEXT  # what needs none of it is still there
 
 
-def test_half_a_character_keeps_nobody_from_the_rest(bundle: Path, disk: Disk) -> None:
-    (bundle / "scan.json").write_text(sidecar(blocks=[BLOCK | {"text": "one \ud800 two"}]))
-    assert Results.of(done(bundle), disk).text("txt") == "one ? two"
+@pytest.mark.parametrize("half", ["\ud800", "\udcff"])
+def test_half_a_character_keeps_nobody_from_the_rest(bundle: Path, disk: Disk, half: str) -> None:
+    block = BLOCK | dict.fromkeys(("label", "text", "image"), f"one {half} two")
+    (bundle / "scan.json").write_text(sidecar(blocks=[block], partial=f"why{half}"))
+    results = Results.of(done(bundle), disk)
+    assert results.text("txt") == "one ? two"
+    (page,) = results.pages()
+    assert page.blocks is not None and page.partial == "why?"
+    assert (page.blocks[0].label, page.blocks[0].image) == ("one ? two", "one ? two")
 
 
 def test_a_pages_file_is_one_of_the_jobs_own(tmp_path: Path, bundle: Path) -> None:
