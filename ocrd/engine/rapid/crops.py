@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from statistics import median
 
@@ -31,7 +32,9 @@ INKED = 0.35  # of the strongest contrast: more counts as ink
 FULL = 0.7  # of the strongest contrast: the middle of a stroke has more, its edge less
 EDGE = 0.15  # of the height, ignored above and below: neighbouring lines may extend there
 RULED = 0.6  # of the length: a row with more ink, and twice that of other rows, is a rule
-THROUGH = 0.9  # of the height of a crop: no letter is as high
+THROUGH = 0.9  # of the height of a crop: an upright rule is at least as high
+THIN = 0.12  # of the height of a crop: an upright rule is no wider
+CLEAR = 0.06  # of the height: the least room above and below text beside an upright rule
 SPECK = 2  # pixels of ink in a row that are ignored
 DOT_GAP = 0.12  # heights between the dot of an i and its stem
 HIGHEST = 64  # pixels: larger crops are scaled down here, which gives better quality
@@ -152,14 +155,14 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     width, height = max(1, round(quads.width(quad))), max(1, round(quads.height(quad)))
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     matrix = cv2.getPerspectiveTransform(np.array(quad, np.float32), corners)
-    pixels = cv2.warpPerspective(
-        page, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    laid = partial(cv2.warpPerspective, page, matrix, (width, height), flags=cv2.INTER_CUBIC)
+    pixels = laid(borderMode=cv2.BORDER_REPLICATE)
+    if not quads.within(quad, page.shape[1], page.shape[0]):  # letters end where the page does
+        pixels = laid(borderMode=cv2.BORDER_CONSTANT, borderValue=np.median(pixels, axis=(0, 1)))
     if height > HIGHEST:
         pixels = shrunk(pixels, HIGHEST / height)
     ink = _ink(pixels)
     print_ = ink & ~upright_rules(ink)
-    print_ = print_ if print_.any() else ink  # a stroke alone
     edge = int(len(ink) * EDGE)
     rows = print_[edge : len(ink) - edge]
     full = rows.mean(axis=1)
@@ -169,10 +172,27 @@ def cut(page: Pixels, quad: Quad) -> Crop:
 
 
 def upright_rules(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The ink of upright rules, as beside a table's cells: no letter is as high as its crop."""
+    """The ink of upright rules, as beside a table's cells.
+
+    Some letters are as narrow, and as high as a tight crop.  So the text must be clear of the rule
+    and of the upper and lower edge, and must not have such a stroke among its letters.
+    """
+    height, edge = len(ink), int(len(ink) * EDGE)
     wide = cv2.dilate(ink.astype(np.uint8), np.ones((1, 3), np.uint8))  # some rules are slanted
-    through = np.ones((max(1, round(THROUGH * len(ink))), 1), np.uint8)
-    return (cv2.morphologyEx(wide, cv2.MORPH_OPEN, through) > 0) & ink
+    middle = wide[edge : height - edge]  # a table's level rules may touch them above and below
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(middle, connectivity=8)
+    thin = stats[:, cv2.CC_STAT_WIDTH] - 2 <= math.ceil(THIN * height)
+    thin &= stats[:, cv2.CC_STAT_HEIGHT] == len(middle)
+    thin[0] = False  # the paper
+    text = np.flatnonzero((middle > 0).any(axis=0, where=~thin[labels]))
+    beside = thin[labels].any(axis=0)
+    if not len(text) or beside[text[0] : text[-1] + 1].any():
+        return np.zeros_like(ink)
+    through = np.ones((max(1, round(THROUGH * height)), 1), np.uint8)
+    rules: npt.NDArray[np.bool_] = (cv2.morphologyEx(wide, cv2.MORPH_OPEN, through) > 0) & ink
+    rules &= beside
+    top, bottom = _reach((ink & ~rules).sum(axis=1))
+    return rules & (top > CLEAR and bottom < 1 - CLEAR)
 
 
 def shrunk(pixels: Pixels, scale: float) -> Pixels:

@@ -53,6 +53,32 @@ def test_an_upright_rule_beside_a_line_makes_it_no_higher() -> None:
     assert (round(crop.top * 40), round(crop.bottom * 40)) == ROWS
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        [(10, 0, 14, 40), (20, 0, 40, 40)],  # I H: as high as the crop
+        [(10, 0, 14, 40), (20, 20, 40, 40)],  # l a: on the base line
+        [(4, 8, 16, 30), (20, 0, 23, 40), (30, 8, 42, 30), (46, 0, 49, 40)],  # Korean syllables
+        [(10, 10, 30, 30), (50, 0, 75, 40)],  # a shaded word
+    ],
+)
+def test_strokes_as_high_as_a_tight_crop_are_letters(others: list[tuple[int, ...]]) -> None:
+    pixels = np.full((40, 120, 3), 230, np.uint8)
+    for left, top, right, bottom in others:
+        pixels[top:bottom, left:right] = 20
+    crop = cut(pixels, whole(pixels))
+    assert [int(column) for column in np.flatnonzero(crop.inked)] == [
+        column for left, _, right, _ in others for column in range(left, right)
+    ]
+    assert (crop.top, crop.bottom) == (0, 1)
+
+
+def test_letters_end_where_their_page_does() -> None:
+    pixels = strip()[ROWS[0] : ROWS[1]]
+    crop = cut(pixels, ((0, -4), (2000, -4), (2000, 22), (0, 22)))
+    assert (round(crop.top * 26), round(crop.bottom * 26)) == (4, 22)
+
+
 def test_a_stroke_alone_is_as_high_as_it_is() -> None:
     pixels = np.full((40, 20, 3), 230, np.uint8)
     pixels[:, 8:12] = 20

@@ -10,12 +10,14 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rapidfuzz.distance import Levenshtein
 
 from ocrd.engine.rapid.crops import Crop, cut
-from ocrd.engine.rapid.reader import load
+from ocrd.engine.rapid.reader import PageReader, load
 from ocrd.engine.rapid.recogniser import RapidRecogniser
 from ocrd.engine.tesseract.latin import SURE
 from ocrd.engine.tesseract.library import Seen
 from ocrd.engine.tesseract.recogniser import TesseractRecogniser
+from ocrd.engine.tesseract.tidy import tidied
 from ocrd.engine.tesseract.words import Said, in_order
+from ocrd.page import PageImage
 from tests.support.needs import few, needs
 from tests.support.scripts import CJK, DEJAVU, KOREAN, NOTO
 
@@ -61,6 +63,33 @@ def test_the_rules_beside_a_cell_are_not_read(said: str, sides: str) -> None:
     (part,) = TesseractRecogniser("uk").lines([whole(page)])
     assert part.text == said
     assert part.score > SURE
+
+
+@pytest.mark.parametrize(
+    ("language", "font", "line"),
+    [
+        ("th", THAI, "ไปใบไม้"),
+        ("ko", CJK, "미리 이비"),
+        ("ru", SANS, "ЙОД ЁЛКА"),
+    ],
+)
+def test_a_picture_cut_at_its_ink_keeps_its_letters(
+    recogniser: RapidRecogniser, language: str, font: Path, line: str
+) -> None:
+    type_ = ImageFont.truetype(font, 40, index=KOREAN if language == "ko" else 0)
+    loose = ImageOps.expand(scanned(line, type_, language), 4, "white")
+    page = loose.crop((0, 12, loose.width, loose.height - 12))
+    reader = PageReader(load(1), TesseractRecogniser(language, recogniser))
+    read = reader.read(PageImage(page.width, page.height, page.tobytes()))
+    assert " ".join(piece.line.text for piece in read.pieces) == line
+
+
+@pytest.mark.parametrize("size", [28, 36])
+@pytest.mark.parametrize("said", ["ЇЖАК", "ІПН", "її"])
+def test_clean_print_is_left_as_it_is(said: str, size: int) -> None:
+    page = scanned(said, ImageFont.truetype(SANS, size), "uk")
+    grey = np.asarray(page.convert("L"))
+    assert np.array_equal(tidied(grey), grey)
 
 
 @pytest.mark.parametrize(
