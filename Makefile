@@ -1,4 +1,4 @@
-# Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
+# A new machine needs only Python >= 3.11 and make.  `make help` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-slow test-box test-vllm lint bench faults torture clean
 
@@ -6,11 +6,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Modules as they are collected, the longest (tests/integration) first: no core waits at the end.
+# Modules in the order of collection, the longest (tests/integration) first: no core idles at the end.
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
-# The slow ones make little for a whole module: who has none left takes over some of another's.
+# Slow tests share few fixtures of a module, so a worker with none left takes some of another's.
 SHARED := --numprocesses auto --dist worksteal
-# The tests start hundreds of processes: not each of them shall compile what it imports.
+# The tests start hundreds of processes, which should not each compile what they import.
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list

@@ -1,1 +1,1 @@
-"""Benchmarks.  Each module runs alone (`python -m bench.status`) and prints one ratio."""
+"""Benchmarks, and modules that they share.  `python -m bench.status` runs one of them."""

@@ -1,20 +1,20 @@
-"""How right is what comes out?  Pages with known truth through ocrd and its peers.
+"""How accurate is the output?  Pages with known text, read by ocrd and its peers.
 
     python -m bench.accuracy [--pages N] [--kinds K ...] [--systems S ...] [--seed N] [--keep DIR]
 
-Everything runs on one thread.  A peer that is not installed is skipped, and that is said.
+Everything runs on one thread.  A peer that is not installed is skipped with a message.
 
-- cer: character errors, order-free: each word against its best match, what is left over counts.
-- cer in order: edit distance of the whole text, without spaces.
-- blocks: pairs of true blocks, one after the other, that come in that order.
+- cer: character error rate, %, regardless of order: each word is compared with its best match, and
+  words without a match count in full.
+- cer in order: edit distance of the whole text, without spaces, in % of the true characters.
+- blocks: consecutive pairs of the true blocks found that are in the true order, %.
 - teds: tables as trees of rows and cells, 1 - edits / nodes, rows and cells aligned in order; a
-  table not found counts 0.  Peers without tables have none.
-- false: pages of prose on which a table is seen.
-- headings: precision / recall; a heading counts if four fifths of its characters agree.
-- placed: words of the searchable PDF with IoU >= 0.5 to the ink of the same word.
-- size: the searchable PDF against its input, median.
-- said: pages in a script the engine does not know, or with over a tenth of the characters wrong,
-  that are labelled as doubtful.
+  table not found counts 0.  Peers that find no tables have no figure.
+- false: pages of prose on which a table is found, %.
+- headings: precision / recall, %; a heading counts if four fifths of its characters agree.
+- placed: true words that the searchable PDF has with IoU >= 0.5 to their ink, %.
+- size: size of the searchable PDF relative to its input, median.
+- said: of the pages with over a tenth of the characters wrong, those labelled as doubtful.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ TESSERACT = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "ru": "rus", "e
              "ko": "kor", "ja": "jpn", "zh": "chi_sim"}  # fmt: skip
 PROSE = ("book", "letter", "two-columns", "three-columns", "report", "notice", "sparse", "script",
          "born")  # fmt: skip
-ALIKE = 80  # of 100
-HEAD, LEAST_HEAD = 40, 12  # characters by which a block is found; a shorter one is anywhere
+ALIKE = 80  # of 100: the least similarity of a match
+HEAD, LEAST_HEAD = 40, 12  # characters: a block is found by its first 40; 12 match anywhere
 NONE = "-"
 SCRIPT = """
 import sys
@@ -78,7 +78,7 @@ def said(path):
 
 @dataclass(slots=True)
 class Answer:
-    """What a system made of a page."""
+    """What a system read on a page."""
 
     text: str
     tables: list[Cells] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Answer:
 
 
 def from_markdown(said: str) -> Answer:
-    """Markdown without its marks, its tables and headings apart."""
+    """The text of Markdown without its marks, and its tables and headings."""
     answer, lines, above = Answer(""), list[str](), False
     for line in re.sub(r"</?\w+>|<br ?/?>|^> .*$", "", said, flags=re.MULTILINE).split("\n"):
         if re.fullmatch(r"\|[-:| ]+\|", line):
@@ -111,7 +111,7 @@ def _bare(text: str) -> str:
 
 
 def ocrd(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
-    """The daemon on a folder, once."""
+    """The daemon, run once over a folder."""
     engine = 'kind = "rapidocr"\nworkers = 1\nthreads = 1'
     with root_with(engine=engine, watch="settle_s = 0.2") as root:
         for page in pages:
@@ -132,7 +132,7 @@ def _from_bundle(bundle: Path) -> Answer:
 
 
 def ocrmypdf(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
-    """OCRmyPDF with Tesseract, told the language of each page."""
+    """OCRmyPDF with Tesseract, given the language of each page."""
     answers = {}
     for page in pages:
         pdf, text = out / f"{page.name}.pdf", out / f"{page.name}.txt"
@@ -147,7 +147,7 @@ def ocrmypdf(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, An
 
 
 def rapidocr(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
-    """RapidOCR as it comes, on the scans."""
+    """RapidOCR with its defaults, but one thread, on the scans."""
     said = _said(BARE, [folder / page.name for page in pages if not page.born], out)
     return {name: Answer(text) for name, text in said.items()}
 
@@ -159,7 +159,7 @@ def pymupdf4llm(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str,
 
 
 def _said(how: str, files: Sequence[Path], out: Path) -> dict[str, str]:
-    """What a script says of each file, in a process of its own, whose time is measured."""
+    """What a script reads in each file; it is a child process, so that its CPU time counts."""
     command = [sys.executable, "-c", SCRIPT.format(how), str(out), *map(str, files)]
     subprocess.run(command, check=True)
     return {it.name: (out / f"{it.name}.txt").read_text(encoding="utf-8") for it in files}
@@ -175,7 +175,7 @@ SYSTEMS: dict[str, System] = {
 
 
 def cer(truth: str, said: str, *, ordered: bool) -> float:
-    """Errors for each character of the truth."""
+    """Character errors per character of the truth."""
     a, b = words(truth), words(said)
     length = max(1, sum(map(len, a)))
     if ordered:
@@ -185,7 +185,7 @@ def cer(truth: str, said: str, *, ordered: bool) -> float:
 
 
 def in_order(truth: Sequence[str], said: str) -> tuple[int, int]:
-    """Of blocks that follow each other how many pairs are found in that order, of so many."""
+    """How many consecutive pairs of the blocks found are in order, and the number of pairs."""
     text = "".join(words(said))
     begins = ["".join(words(block))[:HEAD] for block in truth]
     places = [
@@ -199,7 +199,7 @@ def in_order(truth: Sequence[str], said: str) -> tuple[int, int]:
 
 
 def _unordered(missing: list[str], extra: list[str]) -> int:
-    """Edits between two bags of words, the nearest matched first."""
+    """Edits between two bags of words, the pair that saves most edits matched first."""
     if not missing or not extra:
         return sum(map(len, missing)) + sum(map(len, extra))
     edits = process.cdist(missing, extra, scorer=Levenshtein.distance, dtype=np.int32)
@@ -213,13 +213,13 @@ def _unordered(missing: list[str], extra: list[str]) -> int:
 
 
 def words(text: str) -> list[str]:
-    """Words; of a script without spaces, characters."""
+    """The words of a text; Chinese and Japanese characters are words of their own."""
     plain = unicodedata.normalize("NFC", text).translate({0x2018: "'", 0x2019: "'"})
     return re.findall(r"[\u2e80-\u9fff\uf900-\ufaff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+", plain)
 
 
 def teds(truth: Cells, said: Cells) -> float:
-    """Likeness of two tables, 0 to 1."""
+    """Similarity of two tables, 0 to 1."""
     nodes = [1 + sum(1 + len(row) for row in table) for table in (truth, said)]
     return 1 - _aligned(truth, said, _row_edits, lambda row: 1 + len(row)) / max(nodes)
 
@@ -234,7 +234,7 @@ def _aligned(
     change: Callable[[Any, Any], float],
     cost: Callable[[Any], float],
 ) -> float:
-    """The cheapest way from one sequence to another."""
+    """The cost of the cheapest edits from one sequence to another."""
     above = [0.0]
     for other in b:
         above.append(above[-1] + cost(other))
@@ -248,7 +248,7 @@ def _aligned(
 
 
 def tables(page: TruePage, answer: Answer) -> list[float]:
-    """For each true table how like it the likest found one is; each is used once."""
+    """Similarity of each true table to the most similar one found, which is used only once."""
     left, scores = list(answer.tables), []
     for truth in (block.rows for block in page.blocks if block.rows):
         best = max(left, key=lambda table: teds(truth, table), default=None)
@@ -259,7 +259,7 @@ def tables(page: TruePage, answer: Answer) -> list[float]:
 
 
 def headings(page: TruePage, answer: Answer) -> tuple[int, int, int]:
-    """Found rightly, found, true."""
+    """The numbers of headings found correctly, of headings found, and of true headings."""
     left = [block.text for block in page.blocks if block.heading]
     true, right = len(left), 0
     for said in answer.headings:
@@ -271,7 +271,7 @@ def headings(page: TruePage, answer: Answer) -> tuple[int, int, int]:
 
 
 def placed(page: TruePage, pdf: Path) -> tuple[int, int]:
-    """Words of the PDF at their place, of so many."""
+    """How many true words are in place in the PDF, and how many there are."""
     with pymupdf.open(pdf) as document:
         width, height = document[0].rect.width, document[0].rect.height
         found = [
@@ -299,7 +299,7 @@ def truth_of(page: TruePage) -> list[str]:
 def scores(
     pages: Sequence[TruePage], answers: dict[str, Answer], folder: Path, *, structured: bool
 ) -> dict[str, str]:
-    """One row of the table: figures over the pages that a system answered."""
+    """One row of the table: figures over the pages that a system read."""
     pairs = [(page, answers[page.name]) for page in pages if page.name in answers]
     if not pairs:
         return {}

@@ -1,7 +1,8 @@
 """Makes the pages of `bench.accuracy`: laid out at random from a seed, with the truth about them.
 
-A page is drawn with PyMuPDF in fonts of Debian's packages and then made to look scanned.  What it
-says, in which order, and where each word's ink stands is known because it was put there.
+Pages are drawn with PyMuPDF in fonts from Debian packages; all but the born-digital kinds are then
+made to look scanned.  Their text, its order and the position of each word's ink are known because
+they are drawn here.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ Cells = list[list[str]]
 
 @dataclass(slots=True)
 class TrueBlock:
-    """What stands together: a paragraph, a heading (`heading`), or a table (`rows`)."""
+    """A unit of text: a paragraph, a heading (`heading`), or a table (`rows`)."""
 
     text: str
     heading: bool = False
@@ -89,7 +90,7 @@ def _vocabulary() -> dict[str, list[str]]:
 
 
 class Draft:
-    """A page under way; lengths are points."""
+    """A page being drawn; lengths are in points."""
 
     def __init__(self, rng: random.Random, language: str, size: tuple[float, float] = PAPER):
         self.rng, self.language = rng, language
@@ -137,7 +138,10 @@ class Draft:
         anchor: float = 0,
         space: float = 0,
     ) -> None:
-        """Draw a line with its baseline at y; its left end, middle or right end is at x."""
+        """Draw a line with its baseline at y.
+
+        `anchor` says what is at x: the left end (0), the middle (0.5) or the right end (1).
+        """
         size = size or self.size
         font, blank = _font(self.face, bold), space or self.measure(" ", size, bold)
         x -= anchor * self.measure(text, size, bold)
@@ -157,7 +161,7 @@ class Draft:
     def lines(
         self, lines: Sequence[str], x: float, y: float, *, heading: bool = False, **look: Any
     ) -> float:
-        """Lines that are broken on purpose; they look as `put` is told."""
+        """Draw a block with these line breaks; `look` goes to `put`.  Returns the next baseline."""
         self.blocks.append(TrueBlock("\n".join(lines), heading=heading))
         for line in lines:
             self.put(line, x, y, **look)
@@ -199,16 +203,16 @@ class Draft:
         figures: Sequence[bool] = (),
         pitch: float = 1.5,
     ) -> float:
-        """Cells below each other; those of figures end at their column's right edge.
+        """Draw a table; figures are right-aligned in their column.  Returns the y below it.
 
         Args:
             rows: A newline breaks a cell's text.
-            lefts: Of the columns.
-            right: Of the last.
+            lefts: The left edges of the columns.
+            right: The right edge of the last column.
             y: The top.
-            rules: `grid`, `level` (above, below and under the head) or none.
-            figures: Which columns hold figures.
-            pitch: Of rows, in sizes of type.
+            rules: `grid`, `level` (above, below and under the head) or empty for none.
+            figures: Which columns have figures.
+            pitch: Row height in font sizes.
         """
         plain = [[cell.replace("\n", " ") for cell in row] for row in rows]
         self.blocks.append(TrueBlock("", rows=plain))
@@ -321,7 +325,7 @@ def notice(draft: Draft) -> None:
 
 
 def receipt(draft: Draft) -> None:
-    """A till's slip."""
+    """A till receipt."""
     draft.face, draft.size, middle = draft.rng.choice(("mono", "sans")), 9, draft.width / 2
     y = draft.heading(draft.phrase(2), middle, 40, size=15, bold=True, anchor=0.5)
     y = draft.lines([draft.phrase(2), draft.phrase(2)], middle, y, anchor=0.5) + 10
@@ -339,7 +343,7 @@ def receipt(draft: Draft) -> None:
 
 
 def form(draft: Draft) -> None:
-    """Labels with what was filled in, in boxes or on lines."""
+    """Labels with filled-in values, in boxes or on lines."""
     y, boxed = draft.heading(draft.phrase(3), 60, 70, size=16, bold=True) + 20, draft.rng.random()
     while y < draft.height - 120:
         for x in (60.0, draft.width / 2 + 10):
@@ -353,7 +357,7 @@ def form(draft: Draft) -> None:
 
 
 def invoice(draft: Draft) -> None:
-    """Address beside facts, items in a table, their sum, and text."""
+    """An address beside reference data, a table of items, their total, and text."""
     draft.size, right = draft.rng.choice((9, 9.5, 10)), draft.width - 50
     y = draft.heading(draft.phrase(2), 60, 60, size=18, bold=True)
     top = draft.lines([draft.phrase(2) for _ in range(4)], 60, y + 50)
@@ -397,7 +401,7 @@ def ruled(draft: Draft) -> None:
 
 
 def unruled(draft: Draft) -> None:
-    """Tables that only their alignment shows."""
+    """Tables without vertical rules, with or without level ones."""
     _tabled(draft, draft.rng.choice(("level", "")))
 
 
@@ -443,7 +447,7 @@ def _fraction(box: tuple[float, float, float, float], draft: Draft) -> Box:
 
 
 def _scanned(draft: Draft, scan: str, rng: random.Random) -> tuple[bytes, str, list[TrueWord]]:
-    """The file as a scanner writes it, its suffix, and the words with where their ink went."""
+    """The file as a scanner would write it, its suffix, and the words with boxes of their ink."""
     dpi = {"coarse": 110, "bilevel": 300}.get(scan, 200)
     drawn = draft.page.get_pixmap(dpi=dpi, colorspace=pymupdf.csGRAY)
     clean = Image.frombytes("L", (drawn.width, drawn.height), drawn.samples)
@@ -470,7 +474,7 @@ def _file(image: Image.Image, dpi: int, form: str, **options: object) -> tuple[b
 
 
 def _inked(image: Image.Image, box: Box) -> Box:
-    """What of a box around a word has ink in it; letters leave their boxes by a pixel at most."""
+    """The part of a word's box that has ink; letters exceed their boxes by a pixel at most."""
     width, height = image.size
     left, top = int(box.x1 * width), int(box.y1 * height)
     right, bottom = int(np.ceil(box.x2 * width)), int(np.ceil(box.y2 * height))
@@ -483,6 +487,6 @@ def _inked(image: Image.Image, box: Box) -> Box:
 
 
 def every(pages: int, kinds: Sequence[str], seed: int = 0) -> list[TruePage]:
-    """So many pages, as many of each kind."""
+    """`pages` pages, evenly spread over the kinds."""
     numbers = [(kind, number) for number in range(-(-pages // len(kinds))) for kind in kinds]
     return [make(kind, number, seed) for kind, number in numbers[:pages]]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: trees to run in, and what a process and its children use."""
+"""What the benchmarks share: roots to run in, and the resources that processes use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _QUEUED = """
 def root_with(*, kept: Path | None = None, folder: str = "", **sections: str) -> Iterator[Path]:
     """A root with an inbox and a configuration; removed afterwards, unless it is `kept`.
 
-    Each section is further TOML, such as `watch="settle_s = 0.2"`, and so is `folder`.
+    `sections` are the TOML bodies of sections, such as `watch="settle_s = 0.2"`; `folder` is more
+    TOML for the folder `scans`.
     """
     root = kept or Path(tempfile.mkdtemp(prefix="ocrd-bench-"))
     try:
@@ -46,7 +47,7 @@ def root_with(*, kept: Path | None = None, folder: str = "", **sections: str) ->
 
 @contextmanager
 def daemon(root: Path, engine: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`bench.idle_daemon` over a root, until the end of the block."""
+    """`bench.idle_daemon` on a root, until the end of the block."""
     command = [sys.executable, "-m", "bench.idle_daemon", str(root / "config.toml"), engine]
     with subprocess.Popen(command) as running:
         try:
@@ -56,7 +57,7 @@ def daemon(root: Path, engine: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def fill(ledger: Path, jobs: int) -> None:
-    """Record so many jobs, all of them queued."""
+    """Record `jobs` jobs, all of them queued."""
     ledger.parent.mkdir(parents=True, exist_ok=True)
     Ledger.open(ledger).close()
     with closing(sqlite3.connect(ledger)) as db, db:
@@ -64,7 +65,7 @@ def fill(ledger: Path, jobs: int) -> None:
 
 
 def machine() -> str:
-    """What this runs on, for the record."""
+    """The cores, kernel and Python that this runs on."""
     model = "unknown processor"
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -84,7 +85,7 @@ def family(pid: int) -> list[int]:
 
 
 def memory(pid: int) -> int:
-    """Bytes of PSS of one process."""
+    """PSS of one process in bytes; 0 if it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -93,7 +94,7 @@ def memory(pid: int) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """What a process has used, those of its children included that have ended."""
+    """CPU seconds that a process has used, including its children that have ended."""
     with contextlib.suppress(FileNotFoundError):
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return sum(map(int, facts[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -2,13 +2,13 @@
 
     python -m bench.day [--files N] [--limit-s S] [--people] [--root DIR] [--samples FILE]
 
-The daemon is a process of its own with all that it has: inotify, ledger, spool, page workers and
-document builders; only its engine answers at once.  A writer keeps `BACKLOG` small pictures
-waiting, in a new sub-folder for each hour, and takes originals and bundles away as they appear,
-counted.  Finished jobs are forgotten all along, so that the ledger can stay as small as it is.
-With `--people` some files are damaged, and once a second some of the jobs on their way are
-cancelled, and all that failed or were cancelled are retried.
-Prints, for what must not grow or slow down, the last tenth of the run against the second.
+The daemon is a process of its own and complete: inotify, ledger, spool, page workers and document
+builders; only its engine takes no time.  A writer keeps `BACKLOG` small images waiting, in a new
+sub-folder for each hour, and counts and removes originals and bundles as they appear.  Finished
+jobs are forgotten throughout, so that the ledger can stay small.
+With `--people` some files are damaged, and once a second some jobs on their way are cancelled and
+failed or cancelled jobs are retried.
+Compares the last tenth of the run with the second, for figures that must not grow or slow down.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ocrd.requests import ask
 FILES_AN_HOUR = 10_000
 DAY = 24 * FILES_AN_HOUR
 BACKLOG = 400
-KEEP_S = 240.0  # finished jobs are forgotten after so long
+KEEP_S = 240.0  # after which finished jobs are forgotten
 SAMPLE_S = 5.0
 POLL_S = 0.1
 DAMAGED = 20
@@ -49,10 +49,10 @@ GIVEN_UP = "state IN ('failed', 'cancelled') ORDER BY id"
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The daemon at one moment: bytes of PSS with its children, counts, bytes, seconds.
+    """Figures of the daemon at one moment: memory (PSS) and ledger in bytes, counts, seconds.
 
-    `cpu_s` is what it and its children have used so far, which other programs' load does not
-    change as it does the files done a second.
+    All figures but `own_memory` include its children.  `cpu_s` is the CPU time used so far; unlike
+    the files done per second, it does not depend on the load of other programs.
     """
 
     at_s: float
@@ -68,7 +68,7 @@ class Sample:
 
 
 class Scanner:
-    """Drops pictures and takes results away; each must come back exactly once."""
+    """Drops images and removes the results; each file must come back exactly once."""
 
     def __init__(self, root: Path) -> None:
         self._inbox = root / "inbox" / "scans"
@@ -80,11 +80,11 @@ class Scanner:
 
     @property
     def done(self) -> int:
-        """Files of which both the original and the bundle have been taken away."""
+        """Number of files whose original and bundle have both been removed."""
         return min(len(self._archived), len(self._published))
 
     def drop(self, files: int) -> None:
-        """Another so many, each complete at once."""
+        """Drop `files` more files, each by one rename."""
         for number in range(self.dropped, self.dropped + files):
             hour = self._inbox / f"hour-{number // FILES_AN_HOUR:02d}"
             hour.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ class Scanner:
         self.dropped += files
 
     def collect(self) -> None:
-        """Take away what has come out, and the folders of hours that are over."""
+        """Remove finished originals and bundles, and empty folders of past hours."""
         for original in self._archive.glob("hour-*/*.png"):
             _count(self._archived, original.stem)
             original.unlink()
@@ -111,7 +111,7 @@ class Scanner:
 
 
 class People(threading.Thread):
-    """Cancel jobs and retry them, until it is over."""
+    """Cancels and retries jobs until `over` is set."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(daemon=True)
@@ -145,7 +145,7 @@ def _count(seen: set[str], name: str) -> None:
 
 
 def picture(number: int) -> bytes:
-    """A grey PNG of 64 by 64 pixels whose first row spells the number."""
+    """A grey PNG of 64 by 64 pixels whose first row encodes the number."""
     rows, file = number.to_bytes(64, "big") + b"\xff" * (63 * 64), io.BytesIO()
     Image.frombytes("L", (64, 64), rows).save(file, "PNG", compress_level=1)
     return file.getvalue()
@@ -170,7 +170,7 @@ def look(pid: int, root: Path, began: float, done: int) -> Sample:
 
 
 def status_s(root: Path) -> float:
-    """How long `ocrd status --json` takes, which must say that the daemon runs."""
+    """Seconds that `ocrd status --json` takes; it must report a running daemon."""
     command = [sys.executable, "-m", "ocrd", "status", "--json"]
     command += ["--config", str(root / "config.toml")]
     began = time.perf_counter()
@@ -188,7 +188,7 @@ def _entries(folder: str) -> int:
 
 
 def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> list[Sample]:
-    """Through the day, or as far as it gets in `limit_s`; the samples are kept as they come."""
+    """Run the day, or as much of it as `limit_s` allows; `keep` gets the samples as they come."""
     scanner, asking, samples = Scanner(root), People(root), list[Sample]()
     with daemon(root, "forever") as running:
         if people:
@@ -217,7 +217,7 @@ def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> 
 
 
 def report(samples: list[Sample]) -> None:
-    """The last tenth of the run against the second."""
+    """Print the second tenth of the run, the last tenth, and their ratio."""
     if len(samples) < 4:
         raise SystemExit("too short to compare")
     tenth = max(2, len(samples) // 10)
@@ -234,7 +234,7 @@ def report(samples: list[Sample]) -> None:
 
 
 def rate(part: list[Sample], per: str) -> float:
-    """Files done in a second, of the clock or of the processors."""
+    """Files done per second of the clock (`at_s`) or of CPU time (`cpu_s`)."""
     first, last = part[0], part[-1]
     took: float = getattr(last, per) - getattr(first, per)
     return (last.done - first.done) / took

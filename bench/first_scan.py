@@ -14,7 +14,7 @@ SETTLE_S = 1.0
 
 
 def drop(inbox: Path, files: int) -> None:
-    """So many different files of a few bytes, a thousand in each sub-folder."""
+    """Create different files of a few bytes each, a thousand per sub-folder."""
     for number in range(files):
         folder = inbox / f"{number // PER_FOLDER:03d}"
         if number % PER_FOLDER == 0:

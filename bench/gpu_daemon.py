@@ -1,11 +1,11 @@
-"""`ocrd run`, with answers of seeded lengths, and a ceiling that can be asked for.
+"""`ocrd run` with answers of seeded lengths, and a ceiling that is measured on request.
 
-Random weights end no answer by themselves.  The modes of the benchmark's configuration are named
-after how long answers are: 400 to 1,200 tokens, alike; log-normal; or 800, each page's own by its
-pixels, so that every variant answers the same page at the same length.
+With random weights no answer ends by itself.  The benchmark's modes are named after the lengths of
+their answers: uniform from 400 to 1,200 tokens, log-normal, or always 800.  A page's pixels
+determine its length, so that every variant answers the same page at the same length.
 
-A file `ask.json` in the root has the engine read pages prepared beforehand, at once, which is the
-most that the daemon could reach: see `ceiling`.
+A file `ask.json` in the root makes the engine read prepared pages directly, which is the most that
+the daemon could reach: see `ceiling`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 ASK, ANSWER, LATE = "ask.json", "answer.json", "late"
 ASK_S = 0.2
 IN_FLIGHT = 512
-DISTINCT = 320  # pages of the ceiling that differ
+DISTINCT = 320  # number of different pages in the ceiling
 LEAST, MOST, EQUAL = 400, 1200, 800
 MEDIAN, SIGMA, LONGEST = 700, 0.45, 3000
-SEEDED = slice(200_000, 400_000)  # bytes of a page that no two share
+SEEDED = slice(200_000, 400_000)  # bytes of a page that differ from those of all others
 
 
 def answer_tokens(mode: str, image: PageImage) -> int:
-    """How long the answer to a page is, by the name of its mode."""
+    """The length of a page's answer, by the name of its mode and the page's pixels."""
     chance = random.Random(zlib.crc32(image.rgb[SEEDED] or image.rgb))
     if mode.startswith("equal"):
         return EQUAL
@@ -52,10 +52,10 @@ def answer_tokens(mode: str, image: PageImage) -> int:
 
 
 def seed_lengths(shortened: int) -> None:
-    """Make the engine's client ask for such answers; trial pages stay as they are.
+    """Make the engines' clients request answers of these lengths; trial pages are unaffected.
 
     Args:
-        shortened: Tokens are divided by it, for a CPU.
+        shortened: The lengths are divided by this, for a CPU.
     """
     clients: list[Any] = [
         importlib.import_module(f"ocrd.engine.{kind}.client") for kind in ("resident", "remote")
@@ -74,7 +74,7 @@ def seed_lengths(shortened: int) -> None:
 
 
 def offer_ceiling(root: Path, pages: Path) -> None:
-    """Have the daemon's engine look for `ask.json` from its start on."""
+    """Make the daemon's engine look for `ask.json` once it has started."""
     from ocrd.engine import resident
 
     class Asked(resident.VllmEngine):
@@ -82,11 +82,11 @@ def offer_ceiling(root: Path, pages: Path) -> None:
             await super().start(progress)
             self.asking = asyncio.create_task(answer(self, root, pages))
 
-    resident.VllmEngine = Asked  # type: ignore[misc] # which is the point
+    resident.VllmEngine = Asked  # type: ignore[misc] # that is the point
 
 
 async def answer(engine: Any, root: Path, pages: Path) -> None:
-    """Measure the ceiling whenever it is asked for, and how late the event loop is meanwhile."""
+    """Measure the ceiling whenever asked, and log all the time how late the event loop is."""
     ready: dict[str, list[Ready]] = {}
     late = (root / LATE).open("w", buffering=1)
     while True:
@@ -99,7 +99,7 @@ async def answer(engine: Any, root: Path, pages: Path) -> None:
             result: dict[str, Any]
             try:
                 result = await ceiling(engine, pages, ready, **asked)
-            except Exception as error:  # whatever it is, the daemon is to go on
+            except Exception as error:  # whatever it is, the daemon must continue
                 result = {"error": repr(error)}
             (root / f"{ANSWER}.new").write_text(json.dumps(result))
             (root / f"{ANSWER}.new").rename(root / ANSWER)
@@ -108,10 +108,10 @@ async def answer(engine: Any, root: Path, pages: Path) -> None:
 async def ceiling(
     engine: Any, folder: Path, known: dict[str, list[Ready]], count: int, guard: bool
 ) -> dict[str, Any]:
-    """Generate pages prepared beforehand, as many at once as the daemon lets in.
+    """Generate the answers to prepared pages, up to `IN_FLIGHT` concurrently in each engine.
 
     Returns:
-        When it began, and when each page was done, seconds since the epoch.
+        `began`, and `done` for each page, in seconds since the epoch.
     """
     cores: list[VllmClient] = [one.client for one in engine.supervisors]
     images = await asyncio.to_thread(decoded, folder, min(count, DISTINCT))
@@ -123,7 +123,7 @@ async def ceiling(
 
     async def read(place: int, request: PageRequest, ready: Ready) -> None:
         async with doors[place]:
-            # Under a name of its own, so that vLLM does not find it in its encoder's cache.
+            # A new name, so that vLLM does not find the page in its encoder's cache.
             new = {**ready.inputs, "mm_hashes": {"image": [uuid.uuid4().hex]}}
             named = replace(request, id=f"ceiling-{uuid.uuid4().hex}")
             await cores[place].generate(named, replace(ready, inputs=new))

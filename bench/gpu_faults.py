@@ -2,9 +2,9 @@
 
     python -m bench.gpu_faults --devices 0,1
 
-A daemon with two engines a card reads files.  One engine is killed; then another process takes what
-is free of the last card, so that engines there run out of memory, and gives it back; then an engine
-is stopped for good (SIGSTOP).  Each file must come out once, at its first attempt.
+A daemon with two engines per card reads files.  One engine is killed; then another process takes
+the free memory of the last card, so that engines there run out of memory, and releases it; then an
+engine is stopped for good (SIGSTOP).  Each file must come out once, at its first attempt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench.gpu_watch import Cards
 from bench.gpu_waves import POLL_S
 
 PLACES, PAGES, APART = 64, 900, 150
-HANG_S = 45.0  # a page takes some seconds where so few are read at once
+HANG_S = 45.0  # a page takes some seconds when so few are read concurrently
 HOG_S = 25.0
 HOG = """
 import sys, time, torch
@@ -41,7 +41,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def engines(daemon: Daemon) -> list[int]:
-    """The processes of its engines, the oldest first."""
+    """The process IDs of its engines, in ascending order."""
     found = []
     for pid in family(daemon.process.pid):
         with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
@@ -51,7 +51,7 @@ def engines(daemon: Daemon) -> list[int]:
 
 
 def said(bench: Bench, daemon: Daemon) -> dict[str, Any]:
-    """What `ocrd status` says of the engine."""
+    """What `ocrd status` reports about the engine."""
     ask = [sys.executable, "-m", "ocrd", "status", "--json", "--config"]
     text = subprocess.run(
         [*ask, str(daemon.root / "config.toml")],

@@ -1,4 +1,4 @@
-"""What the GPU benchmark works on: a model of the true size without its weights, and pages."""
+"""Material for the GPU benchmarks: a full-size model without its weights, and pages."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LETTER = (612, 792)  # points
 DPI = 144
 QUALITY = 85
 LINES = 44
-DOCUMENT = 8  # pages of a file that has several
+DOCUMENT = 8  # pages of a multi-page file
 
 
 def model_folder(folder: Path, *, small: bool) -> Path:
-    """A checkpoint that vLLM fills with random weights: of the true size, or one for a CPU."""
+    """A checkpoint that vLLM fills with random weights: full-size, or `small` for a CPU."""
     make(folder, language=LANGUAGE if small else FULL_LANGUAGE)
     if not small:
         full_vocabulary(folder)
@@ -37,9 +37,9 @@ def model_folder(folder: Path, *, small: bool) -> Path:
 
 
 def full_vocabulary(folder: Path) -> None:
-    """Give the checkpoint as many tokens as the published one has, so that texts cost as much.
+    """Give the checkpoint as many tokens as the published one has, so that text costs as much.
 
-    Tokens beyond the bytes and the specials are made-up words; random weights say them.
+    Tokens beyond the bytes and the specials are made-up words, which random weights produce.
     """
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def full_vocabulary(folder: Path) -> None:
 
 
 def plugin_path(folder: Path) -> Path | None:
-    """Where vLLM finds ocrd's entry point if ocrd runs from its sources and is not installed.
+    """Write ocrd's entry point for vLLM if ocrd runs from its sources and is not installed.
 
     Returns:
         A folder for `PYTHONPATH`, or None if nothing is needed.
@@ -81,14 +81,14 @@ def plugin_path(folder: Path) -> Path | None:
 
 
 def write_pages(folder: Path, count: int, *, small: bool) -> None:
-    """Every other page a PDF with text, the rest JPEG scans of the same size."""
+    """Write pages: every other one a PDF with text, the rest JPEG scans of the same size."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
         list(pool.map(partial(_write_page, folder, small), range(count), chunksize=8))
 
 
 def write_documents(folder: Path, count: int, *, small: bool) -> None:
-    """So many pages as PDFs of `DOCUMENT` pages, every other page a scan."""
+    """Write `count` pages as PDFs of `DOCUMENT` pages each, every other page a scan."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
         list(pool.map(partial(_write_document, folder, small), range(count // DOCUMENT)))
@@ -151,7 +151,7 @@ WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number
 
 
 def decoded(folder: Path, count: int) -> list[PageImage]:
-    """The pages as pixels, as the daemon would make them."""
+    """The first `count` pages as pixels, as the daemon would render them."""
     with ProcessPoolExecutor(
         mp_context=get_context("spawn")
     ) as pool:  # vLLM may be in this process

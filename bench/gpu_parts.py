@@ -1,13 +1,14 @@
-"""Parts of the engine on a card, each in turns with what it stands for: milliseconds, and a ratio.
+"""Times parts of the engine on a card in turns with what they replace: milliseconds and ratios.
 
     python -m bench.gpu_parts
 
-The first encoder takes 8 gundam pages at once, with random weights: vLLM's, ours with torch's own
-kernels between the products, ours, and ours recorded; then one page, for what launching costs the
-host.  The loop guard, as vLLM's second model runner drives it, takes 256 answers of 1,000 tokens;
-what it bans is held against the published rule.  vLLM's front end, which runs in the daemon's
-process, takes in what an engine tells it of 256 answers: of each token, and of the first and the
-end alone.  The last part needs no card.
+The first encoder reads 8 gundam pages together, with random weights, in four versions: vLLM's, ours
+with torch's own kernels between the matrix products, ours, and ours recorded as CUDA graphs; then
+one page, for the cost of launching on the host.  The loop guard, called as vLLM's second model
+runner calls it, processes 256 answers of 1,000 tokens; its bans are compared with the published
+rule.  vLLM's front end, which runs in the daemon's process, processes an engine's messages about
+256 answers: one for each token, or one for the first and one for the rest.  The last part needs no
+card.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ RULE = NgramRule(30, 90, frozenset({128821, 128822}))
 
 
 def in_turns(parts: dict[str, Callable[[], Any]], each: int) -> dict[str, float]:
-    """Milliseconds of each, the median of rounds in which they take turns."""
+    """Median milliseconds of each part per item, of which it has `each`; the parts take turns."""
     for part in parts.values():
         part()
     times: dict[str, list[float]] = {name: [] for name in parts}
@@ -58,7 +59,7 @@ def in_turns(parts: dict[str, Callable[[], Any]], each: int) -> dict[str, float]
 
 
 def encoders() -> None:
-    """Of the true size."""
+    """Time the versions of the full-size encoder, and compare their results."""
     from ocrd.engine.deepseek.kernels import fused, joined
 
     sam = random_sam("cuda", depth=12, width=768, heads=12, unwindowed=(2, 5, 8, 11), spread=0.02)
@@ -101,7 +102,7 @@ def encoders() -> None:
 
 
 def launch_ms(part: Callable[[], Any]) -> float:
-    """What it costs the host, which waits for nothing; the median."""
+    """Median milliseconds of the host to launch a part, without waiting for the card."""
     spent = []
     for _ in range(ROUNDS):
         torch.cuda.synchronize()
@@ -158,7 +159,7 @@ def guards() -> None:
 
 
 def front_end() -> None:
-    """Milliseconds of the daemon's processor, and of Python's lock with it, for each page."""
+    """Print the CPU milliseconds, during which Python's lock is held, that each page costs."""
     spent = {"each token": 0.0, "first and end": 0.0}
     for _ in range(ROUNDS):
         for name in spent:
@@ -176,7 +177,7 @@ def front_end() -> None:
 
 
 def told(*, every: bool) -> list[bytes]:
-    """What an engine sends, step by step."""
+    """The messages of an engine, one per step: for `every` token, or the first and the rest."""
     encoder, steps = MsgpackEncoder(), []
     for number in range(ANSWER):
         last = number == ANSWER - 1

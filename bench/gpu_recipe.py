@@ -1,7 +1,7 @@
-"""Upstream vLLM, for `gpu_throughput`: raw prompts as its recipe has it, and rendered beforehand.
+"""Upstream vLLM, for `gpu_throughput`: raw prompts as in its recipe, and rendered beforehand.
 
-It has vLLM's real defaults for `AsyncLLM.from_engine_args` without a usage context, which are read
-from the engine and said beside each figure.  Prints JSON lines.
+It uses vLLM's real defaults for `AsyncLLM.from_engine_args` without a usage context, which are read
+from the engine and printed with each figure.  Prints JSON lines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ocrd.tone import pillow
 GUARD_OF_VLLM = "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"
 RULE = {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [128821, 128822]}
 PAGES, WARM_UP = 320, 8
-RENDERERS = 16  # for (a'); raw prompts are processed on the event loop, whatever is said here
+RENDERERS = 16  # for (a'); raw prompts are processed on the event loop regardless
 
 
 async def measure(work: Path, *, small: bool) -> None:
@@ -72,7 +72,7 @@ def render(engine: Any) -> Any:
 
 
 def raw_prompt(image: PageImage) -> dict[str, Any]:
-    """As the recipe writes it."""
+    """A prompt as in vLLM's recipe."""
     words = f"<image>\n{BUILT_IN_MODES['document'].prompt}"
     return {"prompt": words, "multi_modal_data": {"image": pillow(image)}}
 

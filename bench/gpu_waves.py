@@ -1,4 +1,4 @@
-"""Pages for one of the daemons, and what is said of each wave of them."""
+"""Sends waves of pages to a daemon, and reports the figures of each wave."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ STEADY_AT_LEAST = 32  # pages
 
 
 def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> None:
-    """Files into an inbox, all at once, until the last bundle is there.
+    """Move files into an inbox, all together, wait for the last bundle, and report.
 
     Args:
-        bench: Where it works.
-        daemon: Whose inbox.
-        folder: Its name, and the workload's; `documents` are files of several pages.
-        number: Of the wave.
-        count: Pages.
+        bench: The benchmark.
+        daemon: The daemon to send to.
+        folder: Name of the inbox and of the workload; `documents` has files of several pages.
+        number: Number of the wave.
+        count: Number of pages.
     """
     source, each = ("documents", DOCUMENT) if folder == "documents" else ("pages", 1)
     files = sorted((bench.work / source).iterdir())[: count // each]
@@ -52,14 +52,14 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         "cores": {name: (after[name] - before.get(name, 0.0)) / took for name in after},
         "late_ms": lateness(daemon.root / LATE, began, time.time()),
         "memory_gib": sum(map(memory, family(daemon.process.pid))) / 2**30,
-        "faults": daemon.faults[faults:] or None,  # what is measured is something else then
+        "faults": daemon.faults[faults:] or None,  # they change what is measured
     }
     done = [moment for moment in moments["job.done"][past:] for _ in range(each)]
     report_wave(bench, daemon, folder, began, done, count, whole, more)
 
 
 def ceiling(bench: Bench, daemon: Daemon, count: int, *, guard: bool) -> None:
-    """(b) on the very engines of a daemon; one that asks servers has none."""
+    """Measure (b) on a daemon's own engines; a daemon that uses servers has none."""
     if daemon.servers:
         return
     answer = daemon.root / ANSWER
@@ -78,7 +78,7 @@ def ceiling(bench: Bench, daemon: Daemon, count: int, *, guard: bool) -> None:
 
 
 def until(bench: Bench, daemon: Daemon, true: Any, count: int) -> bool:
-    """Wait for it; whether it came to be, while the daemon lived and there was time."""
+    """Wait for a condition; False if the daemon ends or the time runs out first."""
     end = min(bench.end, time.time() + 3 * count / daemon.speed + 60)
     while not true():
         if time.time() > end or not daemon.alive:
@@ -97,7 +97,7 @@ def report_wave(
     whole: bool,
     more: dict[str, Any],
 ) -> None:
-    """The figures of one wave, from when its pages were done."""
+    """Report the figures of one wave, from the times when its pages were done."""
     done = sorted(done)
     figure: dict[str, Any] = {"variant": daemon.name, "workload": workload, "pages": len(done)}
     if whole and done:
@@ -105,7 +105,7 @@ def report_wave(
         daemon.speed = figure["whole"]
     else:
         figure["cut"] = True
-    # Every place was taken from when one generation of pages was done until one was left.
+    # Every place was taken after the first `places` pages were done, until as many were left.
     window = done[daemon.places : count - daemon.places]
     if len(window) >= STEADY_AT_LEAST:
         first, last = window[0], window[-1]
@@ -118,7 +118,7 @@ def report_wave(
 
 
 def letter(bench: Bench, daemon: Daemon, number: int) -> None:
-    """One file alone, from the inbox to its bundle."""
+    """Time one file alone, from the inbox to its bundle."""
     wave_pages = sorted((bench.work / "pages").iterdir())[:1]
     target = daemon.root / "inbox" / "uniform" / f"letter-{number}{wave_pages[0].suffix}"
     staged = daemon.root / "staging" / target.name

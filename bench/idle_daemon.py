@@ -1,4 +1,4 @@
-"""A daemon whose engine is `never` ready, or reads in no time, `forever`.  Run by benchmarks."""
+"""A daemon for benchmarks whose engine is `never` ready, or reads in no time, `forever`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.engine.fake import FakeEngine
 
 
 class NoEngine(FakeEngine):
-    """Takes no time; with `ready=False` it never gets ready."""
+    """An engine that takes no time; with `ready=False` it never becomes ready."""
 
     kind, model, dpi = "none", "none-1", 144
 

@@ -17,7 +17,7 @@ RUNS = 21
 
 
 def seconds(command: Sequence[str]) -> float:
-    """How long one run takes."""
+    """Seconds that one run of a command takes."""
     began = time.perf_counter()
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
@@ -30,7 +30,7 @@ def main() -> None:
         fill(root / ".ocrd" / "ledger.db", JOBS)
         os.environ["OCRD_CONFIG"] = str(root / "config.toml")
         ours, bare = [ocrd, "status"], [python, "-c", "pass"]
-        seconds(ours), seconds(bare)  # both warm
+        seconds(ours), seconds(bare)  # warms both up
         pairs = [(seconds(ours), seconds(bare)) for _ in range(RUNS)]
     status = statistics.median(pair[0] for pair in pairs)
     nothing = statistics.median(pair[1] for pair in pairs)

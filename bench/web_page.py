@@ -1,7 +1,9 @@
-"""The page, a job, the list and search over 1,000,000 jobs, against 1,000.  Expected: 3 times.
+"""Times the web page, a job, the list and search over 1,000,000 jobs, against 1,000.
 
-With `--latency`: from an upload to its result, with an engine that takes 10 ms, when each step was
-noted, and the CPU time that a document takes.  Expected: at most 0.5 s on an idle machine.
+Expected: at most 3 times as long.
+
+With `--latency`: the time from an upload to its result, with an engine that takes 10 ms, when each
+step was recorded, and the CPU time of a document.  Expected: at most 0.5 s on an idle machine.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ _ENDED = """
 
 
 def after_years(ledger: Path, jobs: int) -> None:
-    """So many jobs of a page each, most of them done, a few failed or waiting."""
+    """Record and index jobs of one page each, most of them done, a few failed or waiting."""
     fill(ledger, jobs)
     with closing(sqlite3.connect(ledger)) as db, db:
         db.execute(_ENDED)
@@ -66,7 +68,7 @@ def after_years(ledger: Path, jobs: int) -> None:
 
 
 def seconds(jobs: int) -> dict[str, float]:
-    """The least time of each path over so many jobs: what a busy machine adds is no part of it."""
+    """The shortest time of each path over `jobs` jobs, to leave out what a busy machine adds."""
     with root_with() as root:
         after_years(root / ".ocrd" / "ledger.db", jobs)
         app = create_app(load(root / "config.toml"))
@@ -86,7 +88,7 @@ def _least(client: TestClient, path: str) -> float:
 
 
 def latency() -> None:
-    """Upload one after the other; the fastest, as others may use the machine."""
+    """Time uploads one after the other; the fastest counts, as the machine may be busy."""
     with root_with() as root, site(root / "srv") as up, up.client() as client:
         until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
         assert up.daemon is not None
@@ -108,7 +110,7 @@ def latency() -> None:
 
 
 def _uploaded(client: httpx.Client, words: str) -> tuple[float, float, int]:
-    """Seconds until the result was there, when it began, and its job."""
+    """Seconds from an upload to its result, the time of its start, and its job's number."""
     content, began = page(words), time.time()
     told = client.post("/api/v1/ocr", params={"name": f"{words}.png", "wait": 50}, content=content)
     return time.time() - began, began, int(told.raise_for_status().json()["id"])

@@ -1,7 +1,7 @@
-"""Finds addresses, and what stands beside them.  Pure.
+"""Finds addresses and the text beside them.  Pure.
 
-An address is a few lines set close, one of which names a town with its postal code; the cells of a
-table name a town in none of its rows, or in most.
+An address is a few closely set lines, exactly one of which names a town with its postal code; in a
+column of a table either no row names a town, or most rows do.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from statistics import median
 from ocrd.layout.order import Row, rows, strips
 
 LEAST_LINES, MOST_LINES = 3, 9
-CLOSE = 1.8  # heights from line to line of an address
-EVEN = 1.7  # times the usual distance
+CLOSE = 1.8  # line heights: the greatest distance between lines of an address
+EVEN = 1.7  # usual distances: likewise
 
 _TOWN = re.compile(
     r"(?:[A-Z]{1,2}[- ])?\d{4,5}\s+(?:[A-Z]{2}\s+)?[^\W\d_]{2}.*"  # D-28195 Bremen, 1017 AB Delft
@@ -26,7 +26,11 @@ _TOWN = re.compile(
 
 
 def addresses(column: Sequence[Row]) -> Iterator[tuple[list[list[Row]], Sequence[Row]]]:
-    """A column in parts: an address and what stands beside it, each as its rows; or other rows."""
+    """The parts of a column, from top to bottom, as pairs of texts and rows.
+
+    A part with an address is (texts, ()): the texts side by side, each as its rows, at least one of
+    them an address.  The rows between such parts are ([], rows).
+    """
     others: list[Row] = []
     for block in _close_set(column):
         beside = _beside(block)
@@ -60,7 +64,7 @@ def _close_set(column: Sequence[Row]) -> Iterator[list[Row]]:
 
 
 def _beside(block: Sequence[Row]) -> list[list[Row]]:
-    """What stands beside each other; nothing if none of it is an address."""
+    """The texts side by side in a block, left to right; none if none of them is an address."""
     found = [rows(strip) for strip in strips(piece for row in block for piece in row)]
     if len(found) < 2 or not any(map(is_address, found)):
         return []
@@ -74,7 +78,7 @@ def _beside(block: Sequence[Row]) -> list[list[Row]]:
 
 
 def is_address(lines: Sequence[Row]) -> bool:
-    """Whether rows are one address."""
+    """Whether the rows are an address: a few, of one piece each, exactly one naming a town."""
     towns = sum(_TOWN.fullmatch(row[0].text) is not None for row in lines)
     alone = all(len(row) == 1 for row in lines)
     return LEAST_LINES <= len(lines) <= MOST_LINES and alone and towns == 1

@@ -3,11 +3,11 @@
     python -m tests.integration.driver CONFIG DIARY [--kill-before N] [--engine-delay S]
         [--engine-start S] [--engine-gate FILE] [--engine-first N] [--forever]
 
-The diary tells what the engine was asked and what was finished, a line each, so that a test can
-see whether a finished page was ever computed again.  `--kill-before N` ends the process with
-SIGKILL before the Nth call that its moves make of the system.  With `--engine-gate FILE` no page
-but the first N is answered before there is such a file: what a test does meanwhile comes in time
-for certain.
+The diary has a line for each page that the engine was asked for and each that was finished, so that
+a test can see whether a finished page was computed again.  `--kill-before N` kills the process with
+SIGKILL before its Nth disk call that writes.  With `--engine-gate FILE` only the first pages, as
+many as `--engine-first` says, are answered until FILE exists: what a test does before it creates
+FILE is then certain to come first.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WRITES = frozenset(
 
 
 class Diary:
-    """Lines that outlive a SIGKILL: each is one write to a file opened for appending."""
+    """Lines that survive a SIGKILL: each is a single write to a file opened for appending."""
 
     def __init__(self, file: Path) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -70,7 +70,7 @@ class Diary:
 
 
 class DiaryEngine(FakeEngine):
-    """Takes a moment for a page and says what is `printed` on it, else what only this page has."""
+    """Takes a moment for a page; its text is what is `printed` on it, or a name for its pixels."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class DiaryEngine(FakeEngine):
         self._diary.note("asked", job, page)
         await asyncio.sleep(self._delay_s)
         self._first -= 1
-        while self._gate and self._first < 0 and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
+        while self._gate and self._first < 0 and not self._gate.exists():  # noqa: ASYNC110 - another process creates it
             await asyncio.sleep(0.02)
         lines = lines_on(request.image)
         named = f"page {hashlib.sha256(request.image.rgb).hexdigest()[:16]}"
@@ -136,7 +136,7 @@ async def live(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run as these words say; the exit code."""
+    """Run with these command-line arguments; returns the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("diary", type=Path)

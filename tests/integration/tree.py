@@ -1,4 +1,4 @@
-"""A small tree with a daemon to run over it, and what must be true of it afterwards."""
+"""A small tree, a daemon to run on it, and checks of what must be true afterwards."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Tree:
 
     @property
     def log(self) -> Path:
-        """What its daemons have told, those of `start`."""
+        """The file that its daemons write their output to."""
         return self.root / "log"
 
     def start(self, *options: str) -> Forked:
@@ -79,22 +79,22 @@ class Tree:
         return Forked(driver.main, *words, output=self.log)
 
     def run(self, *options: str) -> tuple[int, str]:
-        """A daemon works all of it off; its exit code and what it said."""
+        """Run a daemon until all files are processed; its exit code and output."""
         before = len(log(self))
         with self.start(*options) as daemon:
             code = daemon.wait(2 * HANG_S)
         return code, log(self)[before:]
 
     def work_off(self) -> str:
-        """As `run`, and all of it well; what was said."""
+        """As `run`, but the daemon must exit with 0; its output."""
         code, said = self.run()
         assert code == ExitCode.OK, said
         return said
 
     def visible(self, tree: str) -> list[str]:
-        """Files below a tree, hidden ones included: nothing half-written may show.
+        """Paths of the files below a tree, hidden ones included, so that half-written ones show.
 
-        All but the marker by which ocrd knows the tree, or its draft.
+        The marker by which ocrd recognises the tree and the marker's draft are left out.
         """
         top = self.root / tree / "scans"
         files = (path for path in top.rglob("*") if path.is_file())
@@ -103,11 +103,11 @@ class Tree:
         )
 
     def spooled(self) -> list[str]:
-        """What lies in the spool; a job's folder goes a moment after it is said to be done."""
+        """The jobs' folders in the spool; a folder is removed a moment after its job is done."""
         return sorted(path.name for path in (self.root / ".ocrd" / "jobs").iterdir())
 
     def check_whole(self) -> None:
-        """Whatever is visible in an outbox or archive is complete, at any moment."""
+        """Everything visible in the outbox and archive is complete, as it must be at any moment."""
         archived = self.root / "archive" / "scans"
         for name in self.visible("archive"):
             assert _digest(archived / name) in self.dropped.values()
@@ -119,7 +119,7 @@ class Tree:
             assert (bundle / f"{bundle.name}.pdf").read_bytes().rstrip().endswith(b"%%EOF")
 
     def check_done(self) -> None:
-        """Each dropped file has exactly one original in the archive and exactly one bundle."""
+        """Each dropped file has one archived original and one bundle, and nothing is left over."""
         self.check_whole()
         archived = self.root / "archive" / "scans"
         digests = sorted(_digest(archived / name) for name in self.visible("archive"))
@@ -134,7 +134,7 @@ class Tree:
         assert states == sorted((name, "done") for name in self.dropped)
 
     def check_nothing_twice(self) -> None:
-        """The engine was never asked for a page that had been finished."""
+        """No page was finished twice, or asked for again after it was finished."""
         finished = set()
         for line in self.diary.read_text(encoding="utf-8").splitlines():
             what, *page = line.split()
@@ -148,15 +148,15 @@ class Tree:
 def killed_on_the_way(
     top: Path, dropped: Callable[[Path], Tree], most: int, code: ExitCode = ExitCode.OK
 ) -> Iterator[Tree]:
-    """Trees whose daemon was killed before one of the calls of the system that its moves make.
+    """Trees whose daemon was killed before one of its disk calls that write.
 
-    The places are spread evenly over all of them, from the first to the last.
+    The calls are spread evenly over all such calls, from the first to the last.
 
     Args:
         top: An empty folder.
-        dropped: Makes a tree with its files, here.
-        most: Of the places, where all tests are run.
-        code: That of a daemon which nobody kills.
+        dropped: Makes a tree with its files at the given path.
+        most: The greatest number of trees, in CI; elsewhere there are fewer.
+        code: Exit code of a daemon that is not killed.
     """
     whole = dropped(top / "whole")
     assert whole.run()[0] == code
@@ -174,13 +174,13 @@ def _digest(path: Path) -> str:
 
 @cache
 def scan(number: int) -> bytes:
-    """A small scan of its own for each number."""
+    """A small scan, different for each number."""
     return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
 
 
 @contextmanager
 def daemon(tree: Tree, *options: str) -> Iterator[Forked]:
-    """A daemon that runs until the block ends; it must then stop by itself."""
+    """A daemon that runs until the block ends; it must then stop on SIGTERM."""
     with tree.start("--forever", *options) as process:
         try:
             yield process
@@ -193,12 +193,12 @@ def daemon(tree: Tree, *options: str) -> Iterator[Forked]:
 
 
 def log(tree: Tree) -> str:
-    """What its daemons have told."""
+    """The output of its daemons so far."""
     return tree.log.read_text(encoding="utf-8") if tree.log.exists() else ""
 
 
 def ask(tree: Tree, *words: str) -> dict[str, Any]:
-    """What a command says of a tree."""
+    """The JSON that a command prints about a tree, whether or not a daemon runs."""
     told = ocrd(*words, "--json", "--config", str(tree.config))
     assert told.returncode in (ExitCode.OK, ExitCode.NOT_RUNNING), told.stderr
     facts: dict[str, Any] = json.loads(told.stdout)
@@ -206,12 +206,12 @@ def ask(tree: Tree, *words: str) -> dict[str, Any]:
 
 
 def order(tree: Tree, *words: str) -> None:
-    """A command that must succeed."""
+    """Run a command on a tree; it must succeed."""
     done = ocrd(*words, "--config", str(tree.config))
     assert done.returncode == 0, done.stderr
 
 
 def folder_of(tree: Tree) -> dict[str, Any]:
-    """How its only folder stands, as `ocrd status` tells it."""
+    """Its only folder, as `ocrd status` reports it."""
     (folder,) = ask(tree, "status")["folders"]
     return dict(folder)

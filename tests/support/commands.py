@@ -1,4 +1,4 @@
-"""`ocrd WORDS`: in this process, or as a process of its own."""
+"""Runs `ocrd` in this process; `OCRD` is the program, for tests that need a separate process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OCRD = str(Path(sys.executable).with_name("ocrd"))
 
 
 def ocrd(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `ocrd WORDS` in this process: the same entry, output and exit code, a second sooner."""
+    """Run `ocrd WORDS` in this process: same entry point, output and exit code, a second faster."""
     said, told, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch:
         for key in [key for key in os.environ if key.startswith("OCRD_") or key == "COLUMNS"]:

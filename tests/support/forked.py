@@ -1,8 +1,9 @@
-"""Processes of their own that begin at once: forked from one that has imported what they need.
+"""Processes that start instantly: forked from a server that has imported what they need.
 
-A daemon spends a second and a half of CPU on its imports, most of what a test of one costs.  Here
-multiprocessing's fork server has done so once for all of a test run.  It has no threads and holds
-nothing of a test's; what it forks has its own pid, memory and signals, and is killed as any other.
+A daemon spends a second and a half of CPU on its imports, most of what a test with a daemon costs.
+Here multiprocessing's fork server imports everything once for a whole test run.  It has no threads
+and no state of any test; each process that it forks has its own pid, memory and signals, and can be
+killed like any other.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ _SERVER.set_forkserver_preload(
     [
         "tests.support.no_garbage",
         *("ocrd.cli.run", "ocrd.observe.sinks", "ocrd.web.app", "tests.integration.driver"),
-        *("uvicorn", "alembic.command", "ocrd.engine.rapid.engine"),  # imported on the way
+        *("uvicorn", "alembic.command", "ocrd.engine.rapid.engine"),  # imported while running
         *("ocrd.imaging", "ocrd.pages.pdf", "zxingcpp"),  # what a daemon's children need
     ]
 )
 
 
 def run_ocrd(words: Sequence[str]) -> None:
-    """`ocrd WORDS`, to be forked."""
+    """The program `ocrd WORDS`, for `Forked`."""
     sys.argv = ["ocrd", *words]
     main()
 
 
 class Forked:
-    """A program in a process of its own, to be handled like a `subprocess.Popen`.
+    """A program in its own process, with the methods of `subprocess.Popen` that tests use.
 
     Args:
-        program: A function of some module.  What it returns is the exit code.
-        words: Its command line.
-        output: A file to which what it says is added; else nobody hears it.
+        program: A module-level function, which returns the exit code.
+        words: Its command-line arguments.
+        output: File that its stdout and stderr are appended to; they are discarded if it is None.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Forked:
 
     @property
     def returncode(self) -> int | None:
-        """As of `subprocess`: -N for signal N."""
+        """As in `subprocess`: None while it runs, -N after signal N."""
         return self._process.exitcode
 
     def poll(self) -> int | None:

@@ -1,9 +1,9 @@
-"""A daemon's confined children, forked from the daemon itself, which has imported what they need.
+"""A daemon's confined children, forked from the daemon, which has already imported what they need.
 
-A page worker or document builder spends most of a second of CPU on its imports: more than all
-else that a test with a page or two makes of the machine.  What it does then, how it is confined
-and how it ends with its daemon are as ever.  That in life it is a new interpreter is for
-tests/unit/children to show, and for the tests that start `ocrd run`.
+A page worker or document builder spends most of a second of CPU on its imports, more than all the
+rest of a test with a page or two.  What it then does, how it is confined and how it ends with its
+daemon are the same as ever.  In production it is a new interpreter: that is covered by
+tests/unit/children and by the tests that start `ocrd run`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ for call in (work.inspect, work.page, work.own_text, pile.build):
 
 
 class Fork:
-    """A process of ours; as much of `subprocess.Popen` as is used of it."""
+    """A forked child, with the methods of `subprocess.Popen` that ocrd uses."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -54,7 +54,7 @@ class Fork:
 
 
 def fork_children(put: Callable[[object, str, object], None] = setattr) -> None:
-    """From now on this process forks its children; `put` may be pytest's, which undoes it."""
+    """Make this process fork its children; pytest's `setattr` as `put` undoes that after a test."""
     put(process, "_spawn", _spawn)
 
 
@@ -69,7 +69,7 @@ def _spawn(passed: tuple[int, int], _threads: int | None) -> Fork:
 
 
 def _become(passed: tuple[int, int]) -> None:
-    """Nothing of the daemon's stays open: its locks are no child's to hold."""
+    """Run as a child; the daemon's files are closed, so that the child holds none of its locks."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     nowhere = os.open(os.devnull, os.O_RDWR)

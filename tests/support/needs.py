@@ -1,12 +1,12 @@
-"""What a test needs of the machine beside Python.
+"""What a test needs from the machine besides Python.
 
-A thing the machine lacks is a skip with its reason.  With OCRD_TEST_ALL=1, as CI sets it, the same
-is a failure: there `.ci/system-packages` has installed everything.
+A test whose machine lacks something is skipped, with the reason.  With OCRD_TEST_ALL=1, which CI
+sets, it fails instead, because there `.ci/system-packages` has installed everything.
 
     @needs("poppler")           a test that runs pdftotext itself
     need("mounts")              a helper or fixture, just before it mounts something
 
-What takes long is likewise done whole in CI alone: `few(positions)` are some of them elsewhere,
+Long tests likewise run in full only in CI: elsewhere `few(positions)` is two of them, and
 `examples(count)` a quarter.
 """
 
@@ -37,8 +37,8 @@ class Thing:
     """Something that a machine may lack.
 
     Attributes:
-        there: Tells whether the machine has it.
-        lacking: The reason of a skip, and what to do about it.
+        there: Whether the machine has it.
+        lacking: The reason for a skip, and what to do about it.
     """
 
     there: Callable[[], bool]
@@ -46,7 +46,7 @@ class Thing:
 
 
 def need(*things: str) -> None:
-    """Skip the running test where the machine lacks one of the things, or fail it in CI."""
+    """Skip the running test, or fail it in CI, if the machine lacks one of the things."""
     for thing in things:
         if not has(thing):
             refuse = pytest.fail if everything() else pytest.skip
@@ -55,12 +55,12 @@ def need(*things: str) -> None:
 
 @functools.cache
 def has(thing: str) -> bool:
-    """Whether the machine has it; looked for once in a test run."""
+    """Whether the machine has the thing; looked up once per test run."""
     return THINGS[thing].there()
 
 
 def few(items: Sequence[T], most: int | None = None) -> list[T]:
-    """Items evenly spread from the first to the last: two, or `most` (or all) of them in CI."""
+    """Items evenly spread from the first to the last: two, or in CI `most` (default: all)."""
     count = min(len(items), (most or len(items)) if everything() else FEW)
     if count < 2:
         return list(items[:count])
@@ -68,23 +68,26 @@ def few(items: Sequence[T], most: int | None = None) -> list[T]:
 
 
 def examples(count: int) -> int:
-    """How many examples Hypothesis is to try: so many in CI, a quarter of them elsewhere."""
+    """The number of examples for Hypothesis: `count` in CI, a quarter of it elsewhere."""
     return count if everything() else count // 4
 
 
 def everything() -> bool:
-    """Whether all of it is to be tried, as in CI."""
+    """Whether tests run in full and skip nothing, as in CI."""
     return os.environ.get("OCRD_TEST_ALL") == "1"
 
 
 def find_system_programs() -> None:
-    """Make programs of the system (smbd, mkfs) known by name to a user whose PATH lacks them."""
+    """Append to PATH the folders of system programs (smbd, mkfs) that it lacks."""
     known = os.environ.get("PATH", os.defpath).split(":")
     os.environ["PATH"] = ":".join([*known, *(f for f in SYSTEM_FOLDERS if f not in known)])
 
 
 def chromium() -> str:
-    """The browser: where there is one without windows that, as it takes a third of the CPU time."""
+    """Path of the browser, empty if there is none.
+
+    The headless shell is preferred, because it takes a third of the CPU time.
+    """
     return shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 
 
@@ -114,7 +117,7 @@ def _fuse() -> bool:
 
 
 def _disks() -> bool:
-    """Whether an image can be made a disk: mkfs, a loop device, a mount."""
+    """Whether a disk image can be formatted and mounted through a loop device."""
     if not (has("mounts") and _programs("mkfs.ext4", "losetup")()):
         return False
     with tempfile.NamedTemporaryFile() as image:
@@ -152,7 +155,7 @@ def _watch_limits() -> bool:
 
 
 def _namespaces() -> bool:
-    """Whether a user namespace can be made, and limits set in it."""
+    """Whether a user namespace can be created and its limits set."""
     script = "echo 9 > /proc/sys/user/max_inotify_watches"
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", script]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

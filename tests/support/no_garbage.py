@@ -1,6 +1,6 @@
-"""To be imported before all else by a process whose imports are never garbage: none is looked for.
+"""Turns garbage collection off while a process imports its modules, which are never garbage.
 
-Whoever has imported all calls `gc.freeze()` and `gc.enable()`.
+Import this module first; call `gc.freeze()` and `gc.enable()` when everything is imported.
 """
 
 import gc

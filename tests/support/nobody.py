@@ -1,4 +1,4 @@
-"""What a user sees who is not the daemon's and has no rights of their own."""
+"""Runs a function as a user without rights, to check what such a user sees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOBODY = 65534
 
 
 def as_nobody(look: Callable[[], object], *groups: int) -> object:
-    """What `look` gives in a child process that has given up root for these groups."""
+    """The result of `look` in a child process that runs as nobody, with only these extra groups."""
     need("root")
 
     def become() -> object:
@@ -28,7 +28,10 @@ def as_nobody(look: Callable[[], object], *groups: int) -> object:
 
 
 def in_a_child(look: Callable[[], object]) -> object:
-    """What `look` gives in a child process, which may become another user."""
+    """The result of `look` in a child process, which may become another user.
+
+    If `look` raises an `OcrdError`, that error is the result.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -37,7 +40,7 @@ def in_a_child(look: Callable[[], object]) -> object:
                 seen: object = look()
             except OcrdError as error:
                 seen = error
-            if isinstance(seen, OcrdError):  # which no pickle holds
+            if isinstance(seen, OcrdError):  # which cannot be pickled
                 seen = partial(type(seen), seen.message, hint=seen.hint, kind=seen.kind)
             with open(writer, "wb") as pipe:
                 pickle.dump(seen, pipe)

@@ -1,4 +1,4 @@
-"""Ports of one's own: nobody else on the machine is given them while they are reserved."""
+"""Reserved ports: the kernel gives them to no other process that asks for a free port."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """A port that only a server told of it takes.
+    """A port that only a server given its number can take.
 
-    A port looked up and let go may be another's by the time a server binds it.  This one stays
-    bound, without listening: the kernel hands it to nobody that asks for any port, and a server
-    that names it and sets SO_REUSEADDR, as they all do, can still listen on it.
+    A port that is looked up and released may be taken before a server binds it.  This port stays
+    bound, without listening: the kernel gives it to no process that asks for any free port, but a
+    server that names it and sets SO_REUSEADDR, as they all do, can still listen on it.
     """
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,6 +23,6 @@ def reserved_port() -> Iterator[int]:
 
 @contextmanager
 def reserved_ports(count: int) -> Iterator[list[int]]:
-    """So many of them."""
+    """`count` such ports."""
     with ExitStack() as held:
         yield [held.enter_context(reserved_port()) for _ in range(count)]

@@ -1,6 +1,6 @@
-"""Pages whose text is read at once: each line is a barcode of a kind that no other test prints.
+"""Pages that are read without OCR: each line is an Aztec code, which no other test prints.
 
-For what lies around an engine.  That letters are read is for the tests of the engines to show.
+They are for tests of everything around an engine; the engines' tests show that letters are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LEFT, TOP, APART = 80, 120, 300  # pixels
 
 
 def printed(*lines: str, height: int = 400) -> Image.Image:
-    """A white page with these lines, one below the other."""
+    """A white page with these lines as Aztec codes, one below the other."""
     page = Image.new("L", (1000, height), 255)
     for number, line in enumerate(lines):
         made = zxingcpp.create_barcode(line, zxingcpp.BarcodeFormat.Aztec)
@@ -27,7 +27,7 @@ def printed(*lines: str, height: int = 400) -> Image.Image:
 
 
 def lines_on(image: PageImage) -> list[Line]:
-    """The lines of such a page and where they stand; of any other page none."""
+    """The lines of such a page with their boxes, top to bottom; none for any other page."""
     grey = Image.frombytes("RGB", (image.width, image.height), image.rgb).convert("L")
     aztec = zxingcpp.barcode_formats_from_str("Aztec")
     codes = zxingcpp.read_barcodes(grey, formats=aztec, try_rotate=False, try_downscale=False)
@@ -40,7 +40,7 @@ def blocks_of(lines: list[Line]) -> tuple[Block, ...]:
 
 
 def _line(code: zxingcpp.Barcode, image: PageImage) -> Line:
-    """Its words share its width evenly."""
+    """The line of a code; its words share the width evenly."""
     start, end = code.position.top_left, code.position.bottom_right
     y1, y2 = start.y / image.height, end.y / image.height
     words = code.text.split()

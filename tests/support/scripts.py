@@ -1,6 +1,6 @@
-"""Pages in many scripts, drawn with the system's fonts; what they say is known from the start.
+"""Pages of known text in many scripts, drawn with the system's fonts.
 
-`fonts-noto-core`, `fonts-noto-cjk` and `fonts-dejavu-core` have the fonts.
+The packages `fonts-noto-core`, `fonts-noto-cjk` and `fonts-dejavu-core` provide the fonts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support.needs import need
 FONTS = Path("/usr/share/fonts")
 NOTO, DEJAVU = FONTS / "truetype/noto", FONTS / "truetype/dejavu"
 CJK = FONTS / "opentype/noto/NotoSansCJK-Regular.ttc"
-KOREAN = 1  # of the fonts in that file
+KOREAN = 1  # index of the font in that file
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Print:
     """Some lines in a language.
 
     Attributes:
-        language: As a folder's `language` names it.
-        font: What draws it.
-        lines: Drawn one below the other.
-        right_to_left: Whether they begin on the right.
+        language: Its code, as in a folder's `language`.
+        font: The font's file.
+        lines: The lines, drawn one below the other.
+        right_to_left: Whether the lines start at the right margin.
     """
 
     language: str
@@ -37,11 +37,11 @@ class Print:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The lines, joined by newlines."""
         return "\n".join(self.lines)
 
     def drawn(self, *, points: float = 11, dpi: int = 200) -> PageImage:
-        """Black on white, 170 x 60 mm."""
+        """The lines in black on a white page of 170 x 60 mm."""
         need("fonts")
         size = round(points * dpi / 72)
         index = KOREAN if self.font.suffix == ".ttc" else 0
@@ -56,11 +56,11 @@ class Print:
 
 
 def page_of(image: Image.Image) -> PageImage:
-    """A picture as the daemon hands it to an engine."""
+    """An image as the daemon passes it to an engine."""
     return PageImage(image.width, image.height, image.convert("RGB").tobytes())
 
 
-UNKNOWN = (  # in scripts that RapidOCR's model has not learnt
+UNKNOWN = (  # in scripts that RapidOCR's model was not trained on
     Print(
         "ru",
         NOTO / "NotoSerif-Regular.ttf",

@@ -1,4 +1,4 @@
-"""A daemon and a web process on a small tree, for tests that speak HTTP to them."""
+"""A daemon and a web process on a small tree, for tests over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOLDERS = '[[folder]]\nname = "web"\n[[folder]]\nname = "private"\n'
 
 @dataclass
 class Site:
-    """Both processes, and what a client needs to know of them."""
+    """The two processes, and what a client needs: their URL and tokens by name."""
 
     root: Path
     url: str
@@ -36,13 +36,13 @@ class Site:
         return self.root / "config.toml"
 
     def client(self, role: str = "operate", **options: object) -> httpx.Client:
-        """A program with a token of that role."""
+        """An HTTP client that sends the token named `role`."""
         headers = {"authorization": f"Bearer {self.tokens[role]}"}
         return httpx.Client(
             base_url=self.url,
             headers=headers,
             timeout=2 * HANG_S,
-            verify=False,  # there is no TLS: no certificates of the system's to read each time
+            verify=False,  # without TLS there is no need to load the system's certificates
             **options,  # type: ignore[arg-type]  # httpx's own options, passed on
         )
 
@@ -90,7 +90,7 @@ class Site:
 
 
 def until(true: Callable[[], object], seconds: float = HANG_S) -> None:
-    """Wait until it is so; nobody need answer until then."""
+    """Wait until `true()` holds; errors of HTTP and of the connection are ignored until then."""
     wait_for(true, despite=(httpx.HTTPError, OSError), seconds=seconds)
 
 
@@ -98,12 +98,13 @@ def until(true: Callable[[], object], seconds: float = HANG_S) -> None:
 def site(
     root: Path, *, daemon: bool = True, real: bool = False, more: str = "", folders: str = FOLDERS
 ) -> Iterator[Site]:
-    """Run both on a tree with the folders `web` and `private`, until the engine is ready.
+    """Run both on a tree with the folders `web` and `private`, ready to use in the block.
 
     Args:
-        root: Where; it is made.
-        daemon: Whether the daemon is to run from the beginning.
-        real: Read with RapidOCR, not in 10 ms what `tests.support.printed` has printed.
+        root: The tree's root, which is created.
+        daemon: Whether to start the daemon and wait for its engine.
+        real: Whether to read pages with RapidOCR; otherwise an engine that takes 10 ms reads the
+            pages of `tests.support.printed`.
         more: Further keys of `[web]`.
         folders: The folders' part of the configuration.
     """
@@ -142,7 +143,7 @@ def _token(running: Site, name: str, *options: str) -> str:
 
 
 def memory_kib(process: Forked, what: str = "VmHWM") -> int:
-    """The most that a process has held in memory."""
+    """Peak resident memory of a process, or another figure of its /proc status, in KiB."""
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
         if line.startswith(what):
             return int(line.split()[1])
@@ -150,5 +151,5 @@ def memory_kib(process: Forked, what: str = "VmHWM") -> int:
 
 
 def resident_kib(process: Forked) -> int:
-    """What a process holds in memory now."""
+    """Current resident memory of a process, in KiB."""
     return memory_kib(process, "VmRSS")

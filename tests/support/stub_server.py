@@ -1,6 +1,6 @@
-"""A server with OpenAI's interface and no model: what vLLM answers, slowly or wrongly on demand.
+"""A server with OpenAI's interface and no model: answers as vLLM does, on demand slow or wrong.
 
-It reads a page as the fake engine does: a name for its pixels.  As a program
+Its text of a page is a name made from the page's pixels, as the fake engine's is.  As a program
 (`python -m tests.support.stub_server PORT DELAY_S`) it can be killed for real.
 """
 
@@ -29,8 +29,8 @@ UNTRUSTED = (
     "Per-request mm_processor_kwargs are disabled by default because they can change multimodal "
     "preprocessing resource usage."
 )
-TRIAL = (1224, 1584)  # of the page by which the engine tries a server out
-SMALL_TRIAL = (612, 70)  # where a test is about other pages
+TRIAL = (1224, 1584)  # pixels of the page that the engine tries a server out with
+SMALL_TRIAL = (612, 70)  # pixels; used by tests that are about other pages
 
 
 def refusal(status: int, message: str) -> web.Response:
@@ -39,7 +39,7 @@ def refusal(status: int, message: str) -> web.Response:
 
 @dataclass
 class Asked:
-    """A request to read a page: its image, its words, its body."""
+    """A request to read a page: the image, the prompt, the body, and the image's format."""
 
     image: PageImage
     words: str
@@ -59,16 +59,17 @@ class Stub:
     """How a server behaves, and what it saw.
 
     Attributes:
-        model: What it serves.
-        plugin: `there`, `untrusted` (flag missing) or `none`.
+        model: Name of the model that it serves.
+        plugin: State of ocrd's plugin: `there`, `untrusted` (vLLM lacks the flag to trust
+            `mm_processor_kwargs`) or `none`.
         guard: Whether the n-gram guard is loaded.
-        key: The only key that it takes; empty for any.
-        vllm: Whether it is vLLM.
-        loses_images: Whether it reads the prompt alone.
-        dies_of_trials: Whether any page would end it.
-        script: Asked before a page is answered; its answer goes instead.
-        pages: Pages answered or scripted, the trial's not among them.
-        killed_by_kwargs: Whether it got what ends a server without the plugin.
+        key: The API key that it requires; empty for none.
+        vllm: Whether it behaves like vLLM or like another server.
+        loses_images: Whether it counts the tokens of the prompt alone, as if it ignored images.
+        dies_of_trials: Whether a trial page kills its engine.
+        script: Called before a page is answered; a response that it returns is sent instead.
+        pages: All pages that it was asked to read but the trial pages.
+        killed_by_kwargs: Whether it received arguments that kill a vLLM without the plugin.
     """
 
     model: str = "deepseek-ai/DeepSeek-OCR"
@@ -108,7 +109,7 @@ class Stub:
         return self
 
     async def die(self) -> None:
-        """Every connection is cut, and nobody listens any more."""
+        """Cut every connection and stop listening."""
         server = self._runner.server
         assert server is not None
         with contextlib.suppress(RuntimeError):  # it is dead already
@@ -140,7 +141,7 @@ class Stub:
         owner = "vllm" if self.vllm else "library"
         entry = {"id": self.model, "owned_by": owner, "root": self.model}
         if self.vllm:
-            entry["max_model_len"] = 8192  # type: ignore[assignment]  # as vLLM has it
+            entry["max_model_len"] = 8192  # type: ignore[assignment]  # as in vLLM
         return web.json_response({"object": "list", "data": [entry]})
 
     async def _tokenize(self, request: web.Request) -> web.Response:
@@ -175,7 +176,7 @@ class Stub:
         return _completion(self.read(asked), self._tokens(asked))
 
     def read(self, asked: Asked) -> str:
-        """What stands on a page, as the model would say it."""
+        """The text of a page, as the model would write it."""
         answers = AnswerFormat.DOCUMENT if "Convert" in asked.words else AnswerFormat.PLAIN
         answers = (
             AnswerFormat.SPANS if "OCR this" in asked.words or "Locate" in asked.words else answers
@@ -230,7 +231,7 @@ async def _serve(port: int, delay_s: float) -> None:
 
 
 def main(words: Sequence[str]) -> None:
-    """Serve on a port, taking so many seconds for a page."""
+    """Serve on a port, with a delay of some seconds for each page."""
     port, delay_s = words
     asyncio.run(_serve(int(port), float(delay_s)))
 

@@ -1,4 +1,4 @@
-"""Waiting for what another process or thread does: as long as the busiest machine takes."""
+"""Waits for another process or thread, long enough for a very busy machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import Protocol
 
 HANG_S = 240.0
-"""What has not come to pass after so many seconds never does."""
+"""Seconds after which something that has not happened is assumed never to happen."""
 
 
 class Process(Protocol):
-    """One that may end: `subprocess.Popen`, `Forked`."""
+    """A process that may end: a `subprocess.Popen` or a `Forked`."""
 
     def poll(self) -> int | None: ...
 
@@ -25,13 +25,13 @@ def wait_for(
     process: Process | None = None,
     seconds: float = HANG_S,
 ) -> None:
-    """Wait until something is true; the test fails if it never is.
+    """Wait until a condition holds; the test fails if it never does.
 
     Args:
-        true: Says so.
-        despite: What it may raise meanwhile.
-        process: One that runs all the time: its end ends the waiting, too.
-        seconds: How long a machine may take that has much else to do.
+        true: The condition.
+        despite: Exceptions that it may raise meanwhile.
+        process: A process that must keep running: if it ends, the test fails.
+        seconds: The longest wait; it must suffice on a busy machine.
     """
     end = time.monotonic() + seconds
     while True:
@@ -41,12 +41,12 @@ def wait_for(
                 return
         assert process is None or process.poll() is None, "the process has ended"
         assert time.monotonic() < end, f"not within {seconds:.0f} s"
-        # What is waited for needs the core, too: asking takes a fifth of it at the most.
+        # The awaited process needs the core, too: the checks take at most a fifth of it.
         time.sleep(max(0.02, 4 * (time.thread_time() - asked)))
 
 
 async def until(true: Callable[[], object], *, seconds: float = HANG_S) -> None:
-    """Wait in an event loop for what does not tell when it is so: a state, a thread, a process."""
+    """Wait in an event loop until a condition holds that nothing announces: a state, a thread."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - nothing announces it
             await asyncio.sleep(0.01)

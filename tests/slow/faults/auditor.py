@@ -1,7 +1,7 @@
-"""Says what is wrong after (or in the middle of) a run, knowing only what was dropped.
+"""Finds what is wrong after (or during) a run, knowing only what was dropped.
 
-It goes by the files that were dropped and by what lies on the disk; nothing here asks the code
-under test.  Each violation is a sentence; an empty list is a clean bill.
+It compares the files that were dropped with those on the disk, and asks nothing of the code under
+test.  Each violation is a sentence; an empty list means that nothing is wrong.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def audit(
     """Every violation of the promise that each file has exactly one visible outcome.
 
     Args:
-        site: Where.
+        site: Where the daemon works.
         dropped: Everything that was dropped.
-        over: Whether everything must have come to its end.  In the middle of a run originals may
-            still wait in an inbox or the spool; nothing half-done may be visible even then.
-        left: `FOLDER/path` of files in the inboxes that are nobody's document and must stay.
+        over: Whether the run is over, so that every job must have ended.  During a run originals
+            may still wait in an inbox or the spool, but nothing half-done may be visible.
+        left: `FOLDER/path` of files in the inboxes that are not documents and stay there.
     """
     wrong: list[str] = []
     for folder in sorted({each.folder for each in dropped} | _folders(site)):
@@ -58,7 +58,7 @@ def audit(
 
 
 def audit_diary(lines: Iterable[str]) -> list[str]:
-    """Pages that an engine was asked for although they had been finished before.
+    """Violations for pages that an engine was asked for although they were already finished.
 
     Args:
         lines: `asked JOB PAGE` when the engine was asked, `finished JOB PAGE` when a result was
@@ -77,13 +77,13 @@ def audit_diary(lines: Iterable[str]) -> list[str]:
 
 
 def _folders(site: Site) -> set[str]:
-    """Folders that have anything filed or published."""
+    """Names of the folders in the outbox, archive and failed trees."""
     trees = (site.root / kind for kind in ("outbox", "archive", "failed"))
     return {name for tree in trees if tree.is_dir() for name in os.listdir(tree)}
 
 
 def _audit_counts(site: Site, folder: str, dropped: Sequence[Dropped], *, over: bool) -> list[str]:
-    """Each dropped file once in archive or failed, byte for byte, and nothing else there."""
+    """Each dropped file is in archive or failed once, byte for byte, and nothing else is there."""
     filed = Counter(digest(path) for path in _filed(site, folder))
     waiting = Counter(digest(path) for path in _waiting(site, folder))
     names = {each.sha256: f"{folder}/{each.source}" for each in dropped}
@@ -109,13 +109,13 @@ def _filed(site: Site, folder: str) -> list[Path]:
 
 
 def _waiting(site: Site, folder: str) -> list[Path]:
-    """Originals that have not come to their end: in the inbox, hidden there, or in the spool."""
+    """Originals still on their way: in the inbox, hidden or not, or in the spool."""
     spooled = [path for path in files_below(site.jobs()) if path.name.startswith("source")]
     return [*files_below(site.tree("inbox", folder)), *spooled]
 
 
 def _audit_names(site: Site, folder: str, dropped: Sequence[Dropped]) -> list[str]:
-    """An original is filed under the path it was dropped under, but for a number."""
+    """Each original is filed under the path that it was dropped at, apart from a number."""
     wrong = []
     for kind in ("archive", "failed"):
         tree = site.tree(kind, folder)
@@ -144,7 +144,7 @@ def _same_name(found: str, source: str) -> bool:
 
 
 def _audit_reports(site: Site, folder: str) -> list[str]:
-    """Each failed original has a reason beside it, and no reason stands alone."""
+    """Each failed original has a report beside it, and each report has its original."""
     tree = site.tree("failed", folder)
     reports = [path for path in files_below(tree) if path.name.endswith(REPORT)]
     wrong, used = [], set()
@@ -160,7 +160,7 @@ def _audit_reports(site: Site, folder: str) -> list[str]:
 
 
 def _report_of(original: Path, reports: Sequence[Path]) -> Path | None:
-    """NAME.error.json; a name too long for that is cut before a `~` and a digest."""
+    """The report NAME.error.json; if NAME is too long, it is cut and ends in `~` and a digest."""
     for report in reports:
         about = report.name.removesuffix(REPORT)
         cut, _, _ = about.rpartition("~")
@@ -187,7 +187,7 @@ def _audit_report(site: Site, report: Path, sha256: str) -> list[str]:
 
 
 def _audit_strays(site: Site, folder: str, *, over: bool) -> list[str]:
-    """No temporary lies where people look; in the middle of a run hidden ones may."""
+    """No temporary file is left in any tree; during a run they are allowed."""
     if not over:
         return []
     wrong = []

@@ -1,4 +1,4 @@
-"""Whether what is published is whole, true, and there once for each archived original."""
+"""Checks that each archived original has one published bundle, complete and correct."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LINK = re.compile(r"\]\((images/[^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A folder that holds results."""
+    """A published folder of results."""
 
     at: Path
     names: frozenset[str]
@@ -49,13 +49,15 @@ class Bundle:
 
 
 def audit_bundles(site: Site, folder: str, dropped: Sequence[Dropped], *, over: bool) -> list[str]:
-    """One whole and true bundle for each archived original, none for anything else.
+    """Violations in a folder's outbox.
+
+    Each archived original must have one complete and correct bundle, and there may be no other.
 
     Args:
-        site: Where.
-        folder: Which folder's outbox.
-        dropped: What was dropped into the folder.
-        over: In the middle of a run a published bundle's original may not be archived yet.
+        site: Where the daemon works.
+        folder: The folder whose outbox is audited.
+        dropped: The files that were dropped into the folder.
+        over: Whether the run is over; during it a bundle's original may not be archived yet.
     """
     outbox = site.tree("outbox", folder)
     archived = Counter(digest(path) for path in originals_below(site.tree("archive", folder)))
@@ -77,7 +79,7 @@ def audit_bundles(site: Site, folder: str, dropped: Sequence[Dropped], *, over: 
 
 
 def look_at(site: Site, at: Path) -> list[str]:
-    """What is wrong with one bundle by itself."""
+    """Violations in one bundle, regardless of its original."""
     bundle, faults = _read(site, at)
     return faults + (_audit_bundle(site, bundle, None) if bundle else [])
 
@@ -135,7 +137,7 @@ def _audit_bundle(site: Site, bundle: Bundle, pages: int | None) -> list[str]:
 
 
 def _audit_artefacts(site: Site, bundle: Bundle) -> list[str]:
-    """Every artefact that is configured, whole, and nothing else."""
+    """Every configured artefact is there and whole, and nothing else is there."""
     wrong, expected = [], {"images"} if "images" in site.outputs else set()
     for output, suffixes in SUFFIXES.items():
         choices = {bundle.name + suffix for suffix in suffixes}
@@ -150,7 +152,7 @@ def _audit_artefacts(site: Site, bundle: Bundle) -> list[str]:
 
 
 def _audit_ending(bundle: Bundle, artefact: Path) -> list[str]:
-    """A PDF or JPEG from its first to its last bytes."""
+    """A JPEG or PDF is complete to its last bytes; a PDF has as many pages as the sidecar."""
     content = artefact.read_bytes()
     if artefact.suffix == ".jpg" and not _is_whole_jpeg(content):
         return [f"{artefact.name!a} is no whole JPEG"]
@@ -194,9 +196,9 @@ def _audit_sidecar(bundle: Bundle, pages: int | None) -> list[str]:
 def _audit_truth(
     site: Site, folder: str, bundle: Bundle, dropped: Sequence[Dropped], size: int | None
 ) -> list[str]:
-    """What the sidecar says of the original is what was dropped, and what lies in the archive.
+    """The sidecar describes the original that was dropped and is in the archive.
 
-    Names that cannot be shown as they are stand escaped in it; they are not compared.
+    It escapes names that cannot be printed; these are not compared.
     """
     told, sha256 = bundle.told, bundle.told.get("sha256")
     sources = {each.source for each in dropped if each.sha256 == sha256}
@@ -211,7 +213,7 @@ def _audit_truth(
 
 
 def _audit_text(bundle: Bundle) -> list[str]:
-    """The pages' spans lie in the Markdown, one after another."""
+    """The pages' spans are within the Markdown, one after another."""
     length = len(_markdown(bundle))
     at, wrong = 0, []
     for page in bundle.pages:
@@ -223,7 +225,7 @@ def _audit_text(bundle: Bundle) -> list[str]:
 
 
 def _audit_images(bundle: Bundle) -> list[str]:
-    """Each figure that is mentioned is there, and the other way round."""
+    """Each figure that is mentioned exists, and each that exists is mentioned and whole."""
     blocks = [block for page in bundle.pages for block in page.get("blocks", [])]
     named = {block["image"] for block in blocks if block.get("image")}
     linked = set(_LINK.findall(_markdown(bundle)))
@@ -240,7 +242,7 @@ def _markdown(bundle: Bundle) -> str:
 
 
 def _audit_empty_folders(site: Site, outbox: Path, dropped: Sequence[Dropped]) -> list[str]:
-    """A folder without anything in it is a bundle that lost its contents."""
+    """An empty folder is a bundle that lost its contents, unless it is part of a dropped path."""
     parents = {str(parent) for each in dropped for parent in Path(each.source).parents}
     return [
         f"{site.shown(path)} is an empty folder"

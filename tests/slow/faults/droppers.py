@@ -1,7 +1,7 @@
-"""Writers that put files into an inbox the ways people, scanners and programs do.
+"""Writers that put files into an inbox as people, scanners and programs do.
 
-Each is called as `drop(ground, items)` and returns what it has left there, for the auditor.  They
-write for real: system calls, rsync, an SMB client.
+Each is called as `drop(ground, items)` and returns what it left there, for the auditor.  They write
+for real: with system calls, rsync, an SMB client.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """Something to drop.
+    """A file to drop.
 
     Attributes:
         source: Path below the inbox.
         content: The bytes.
-        pages: How many pages a reader finds in it; None if it cannot be read.
+        pages: Number of its pages; None if it cannot be read.
     """
 
     source: str
@@ -48,9 +48,9 @@ class Ground:
     Attributes:
         folder: The folder's name.
         inbox: Its inbox.
-        staging: A folder on the same file system that nobody watches.
+        staging: A folder on the same file system that ocrd does not watch.
         pause: Seconds between the steps of a writer that takes its time; less than settling takes.
-        sleep: Waits.
+        sleep: Waits for some seconds.
     """
 
     folder: str
@@ -60,17 +60,17 @@ class Ground:
     sleep: Callable[[float], None] = time.sleep
 
     def target(self, item: Item) -> Path:
-        """Where the item is to lie; the folders above it are made."""
+        """The item's path in the inbox; missing folders above it are created."""
         path = self.inbox / item.source
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def wait(self) -> None:
-        """One pause."""
+        """Pause once."""
         self.sleep(self.pause)
 
     def left(self, item: Item) -> Dropped:
-        """The record of an item that lies there whole."""
+        """The record of an item that was left in the inbox whole."""
         return Dropped(
             folder=self.folder,
             source=item.source,
@@ -83,7 +83,7 @@ class Dropper(Protocol):
     """A way to drop files."""
 
     def __call__(self, ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-        """Drop the items; what lies there now."""
+        """Drop the items; returns what is in the inbox now."""
 
 
 def copy(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
@@ -98,7 +98,7 @@ def copy(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def rename_in(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """Written elsewhere and renamed in, as careful programs do: no event but the last."""
+    """Written elsewhere and renamed in, as careful programs do: the rename is the only event."""
     for item in items:
         with _staged(ground, item) as staged:
             staged.rename(ground.target(item))
@@ -107,7 +107,7 @@ def rename_in(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def hard_link(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """Linked in; the other name stays with its owner."""
+    """Hard-linked into the inbox; the file keeps its other name elsewhere."""
     for item in items:
         with _staged(ground, item) as staged:
             os.link(staged, ground.target(item))
@@ -128,7 +128,7 @@ def page_by_page(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def placeholder_first(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """An empty file takes the name, the contents come later."""
+    """An empty file is created under the name; its contents come later."""
     for item in items:
         ground.target(item).touch()
     ground.wait()
@@ -152,9 +152,9 @@ def over_and_over(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def rewritten(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """The same name again and again, truncated and written in place; only the last is a document.
+    """One file, truncated and rewritten in place again and again; only the last is a document.
 
-    Its writer must be quicker than settling: what is read meanwhile may be any of them.
+    The writer must be faster than settling: otherwise any of the versions may be picked up.
     """
     name = items[0].source
     for item in items:
@@ -166,7 +166,7 @@ def rewritten(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def folder_moved_in(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """A whole folder, filled elsewhere, is moved in by one rename."""
+    """A whole folder, filled elsewhere and moved in by one rename."""
     name = f"moved-{hashlib.sha256(items[0].content).hexdigest()[:12]}"
     inner = [replace(item, source=f"{name}/{item.source}") for item in items]
     with tempfile.TemporaryDirectory(dir=ground.staging) as folder:
@@ -178,7 +178,7 @@ def folder_moved_in(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def rsync(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """`rsync -a`: a hidden temporary of its own, renamed at the end, times set."""
+    """`rsync -a`: writes a hidden temporary file, sets its times and renames it at the end."""
     need("rsync")
     with tempfile.TemporaryDirectory(dir=ground.staging) as folder:
         staged = replace(ground, inbox=Path(folder))
@@ -190,7 +190,7 @@ def rsync(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def killed_upload(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
-    """A program dies in the middle; half a file stays, and is a file like any other."""
+    """A program is killed while it writes; half a file stays and is a file like any other."""
     dropped = []
     for item in items:
         half = replace(item, content=item.content[: len(item.content) // 2], pages=None)
@@ -213,7 +213,7 @@ def killed_upload(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 
 def through(samba: Samba) -> Dropper:
-    """A dropper that uploads with an SMB client to a real server whose share is the inbox."""
+    """A dropper that uploads with an SMB client to a real server that shares the inbox."""
 
     def upload(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
         for item in items:
@@ -234,7 +234,7 @@ WHOLE: dict[str, Dropper] = {
     "folder moved in": folder_moved_in,
     "rsync": rsync,
 }
-"""Ways that end with every item lying there whole, under a name of its own."""
+"""Ways that leave every item in the inbox whole, under its own name."""
 
 ODD: dict[str, Dropper] = {
     "over and over": over_and_over,
@@ -245,7 +245,7 @@ ODD: dict[str, Dropper] = {
 
 
 def _pieces(content: bytes, at_most: int) -> Iterator[bytes]:
-    """The content in at most so many pieces, none of them empty."""
+    """The content in at most `at_most` pieces, none of them empty."""
     size = max(_CHUNK, -(-len(content) // at_most))
     for start in range(0, len(content), size):
         yield content[start : start + size]
@@ -253,7 +253,7 @@ def _pieces(content: bytes, at_most: int) -> Iterator[bytes]:
 
 @contextmanager
 def _staged(ground: Ground, item: Item) -> Iterator[Path]:
-    """The item, written out of sight on the same file system."""
+    """The item, written to the staging folder on the same file system."""
     folder = tempfile.mkdtemp(dir=ground.staging)
     staged = Path(folder, "staged")
     try:

@@ -1,4 +1,4 @@
-"""What an auditor goes by: what was dropped, and where things lie on the disk."""
+"""What auditors compare: what was dropped, and what is on the disk."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ALL_OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dropped:
-    """A file that was put into an inbox and left there, complete as far as its writer goes.
+    """A file that its writer put into an inbox and considers complete.
 
     Attributes:
         folder: The folder's name.
         source: Path below the folder's inbox, as `os.fsdecode` gives it.
-        sha256: Of the bytes as they lay there at last, hex.
-        pages: How many pages it has, if that is known and it can be read at all.
-        replaceable: The writer put another file in its place later: it need not have been seen.
+        sha256: Hex digest of its final bytes.
+        pages: Number of its pages; None if it is unknown or the file cannot be read.
+        replaceable: Whether its writer replaced it later, so that the daemon may have missed it.
     """
 
     folder: str
@@ -53,11 +53,11 @@ class Site:
         return self.root / kind / folder
 
     def shown(self, path: Path) -> str:
-        """A path below the root, for sentences."""
+        """A path relative to the root, quoted, for messages."""
         return ascii(str(path.relative_to(self.root)))
 
     def jobs(self) -> Path:
-        """Where the spool keeps what is under way."""
+        """The spool's folder of jobs on their way."""
         return self.root / ".ocrd" / "jobs"
 
     def ledger_file(self) -> Path:
@@ -66,9 +66,9 @@ class Site:
 
 
 def files_below(top: Path) -> Iterator[Path]:
-    """Everything below a folder that is not a folder, in order; links are not followed.
+    """All files below a folder, sorted; links are not followed.
 
-    All but the markers by which ocrd knows its trees.
+    The markers by which ocrd recognises its trees are left out.
     """
     for folder, folders, names in os.walk(top):
         folders.sort()
@@ -77,7 +77,7 @@ def files_below(top: Path) -> Iterator[Path]:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file; a word for what is no regular file."""
+    """The SHA-256 of a file in hex; `no regular file` for anything else."""
     if not stat.S_ISREG(path.lstat().st_mode):
         return "no regular file"
     with path.open("rb") as file:
@@ -85,7 +85,7 @@ def digest(path: Path) -> str:
 
 
 def originals_below(tree: Path) -> list[Path]:
-    """The originals in an archive or failed tree: all that is visible but the reports."""
+    """The originals in an archive or failed tree: all visible files but the reports."""
     return [
         path
         for path in files_below(tree)
@@ -94,5 +94,5 @@ def originals_below(tree: Path) -> list[Path]:
 
 
 def is_hidden(path: Path, top: Path) -> bool:
-    """Whether a person who looks into `top` does not see it."""
+    """Whether the path or a folder above it, below `top`, has a name that begins with a dot."""
     return any(part.startswith(".") for part in path.relative_to(top).parts)

@@ -1,4 +1,4 @@
-"""Where a long run takes place: four folders, each with a fault of its own, and what runs there."""
+"""The setting of a long run: four folders, each with its own fault, and the programs to test."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.ports import reserved_ports
 FOLDERS = ("scans", "share", "tight", "narrow")
 SERVERS = 3
 SETTLE_S = 1.5
-QUIET_S = 3600.0  # the last run over what is left may take so long, on a busy machine
-SMALL = "48m"  # outbox and archive that are filled to the last byte
+QUIET_S = 3600.0  # limit for the last run over what is left, on a busy machine
+SMALL = "48m"  # size of the outbox and the archive that faults fill to the last byte
 _CONFIG = f"""\
 root = "{{root}}"
 [watch]
@@ -42,9 +42,9 @@ class Place:
     """The tree, and the folders beside it that writers use.
 
     Attributes:
-        root: The daemon's.
-        export: What is mounted as the inbox of `share`; its writers write here.
-        mounted: Whether mounts can be made (as root), so that their faults can strike.
+        root: The daemon's root.
+        export: The folder mounted as the inbox of `share`; its writers write here.
+        mounted: Whether the mounts exist (they need root), so that their faults can strike.
     """
 
     root: Path
@@ -63,7 +63,7 @@ class Place:
 
 @contextlib.contextmanager
 def place(top: Path) -> Iterator[Place]:
-    """Make it; mounts go at the end."""
+    """Create the place; its mounts are removed at the end."""
     root, export, mounted = top / "srv", top / "export", has("mounts")
     export.mkdir(parents=True)
     for folder in FOLDERS:
@@ -89,7 +89,7 @@ def _mount(undo: contextlib.ExitStack, what: list[str], where: Path) -> None:
 
 
 class Subject(Protocol):
-    """What is put to the test."""
+    """A program under test."""
 
     def start(self) -> None:
         """Start it."""
@@ -98,17 +98,17 @@ class Subject(Protocol):
         """SIGKILL."""
 
     def ended(self) -> int | None:
-        """The exit code if it is not running though nobody has killed it."""
+        """The exit code if it ended without being killed; otherwise None."""
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process ID."""
 
     def finish(self) -> int:
-        """Let it work off what is left, undisturbed; its exit code."""
+        """Let it process what is left, undisturbed; its exit code."""
 
     def audit(self, dropped: list[Dropped], *, over: bool) -> list[str]:
-        """What is wrong with what it has done."""
+        """Violations in its results; `over` is whether the run has ended."""
 
     def close(self) -> None:
         """Leave nothing running."""
@@ -118,8 +118,8 @@ class Process:
     """A command that is started and killed.
 
     Args:
-        command: What.
-        log: Where it talks to.
+        command: Its command line.
+        log: File for its output.
     """
 
     def __init__(self, command: list[str], log: IO[str]) -> None:
@@ -141,7 +141,7 @@ class Process:
             self._process = None
 
     def ended(self) -> int | None:
-        """The exit code if it has ended by itself."""
+        """The exit code if it ended without being killed; otherwise None."""
         return None if self._process is None else self._process.poll()
 
     def close(self) -> None:
@@ -149,12 +149,12 @@ class Process:
         self.kill()
 
     def wait(self, timeout: float) -> int:
-        """Its exit code."""
+        """Wait for its end; the exit code, or 0 if it was not running."""
         return 0 if self._process is None else self._process.wait(timeout)
 
     @property
     def pid(self) -> int:
-        """Its process number; 0 if it does not run."""
+        """Its process ID; 0 if it was killed or not started."""
         return 0 if self._process is None else self._process.pid
 
 
@@ -163,7 +163,7 @@ class Ocrd(Process):
 
     Args:
         where: The tree.
-        log: Where it talks to.
+        log: File for its output.
     """
 
     def __init__(self, where: Place, log: IO[str]) -> None:
@@ -174,17 +174,17 @@ class Ocrd(Process):
         super().__init__([*driver, "--engine-delay", "0.05"], log)
 
     def start(self, *options: str) -> None:
-        """Run until killed."""
+        """Start it, by default to run until killed."""
         super().start(*(options or ("--forever",)))
 
     def finish(self) -> int:
-        """One run over what lies there."""
+        """One run over what is left; its exit code."""
         self.kill()
         super().start()
         return self.wait(QUIET_S)
 
     def audit(self, dropped: list[Dropped], *, over: bool) -> list[str]:
-        """The auditor's findings, and pages that were computed again."""
+        """The auditor's findings and, once the run is over, pages that were computed again."""
         wrong = audit(self._where.site, dropped, over=over)
         diary = self._diary.read_text(encoding="utf-8") if self._diary.exists() else ""
         lines = [line for line in diary.splitlines() if not line.startswith("calls")]
@@ -192,14 +192,14 @@ class Ocrd(Process):
 
 
 class OverServers(Process):
-    """The daemon as operators start it, which reads on servers.
+    """The daemon as operators start it, with servers as its engine.
 
     Args:
         where: The tree.
-        log: Where it talks to.
+        log: File for its output.
 
     Attributes:
-        servers: Of stub models; each can be killed, and comes back at its address.
+        servers: Stub servers; each can be killed and restarted at the same address.
     """
 
     def __init__(self, where: Place, log: IO[str]) -> None:
@@ -217,17 +217,17 @@ class OverServers(Process):
             server.start()
 
     def finish(self) -> int:
-        """One run over what lies there."""
+        """One run over what is left; its exit code."""
         self.kill()
         self.start("--once")
         return self.wait(QUIET_S)
 
     def audit(self, dropped: list[Dropped], *, over: bool) -> list[str]:
-        """The auditor's findings; which pages were read twice nobody writes down."""
+        """The auditor's findings; there is no record of pages that were read twice."""
         return audit(self._where.site, dropped, over=over)
 
     def close(self) -> None:
-        """The servers, too."""
+        """Stop the servers, too."""
         super().close()
         for server in self.servers:
             server.close()
@@ -239,7 +239,7 @@ class Watcher(Process):
 
     Args:
         where: The tree.
-        log: Where it talks to.
+        log: File for its output.
     """
 
     def __init__(self, where: Place, log: IO[str]) -> None:
@@ -248,7 +248,7 @@ class Watcher(Process):
         super().__init__([*script, *FOLDERS], log)
 
     def finish(self) -> int:
-        """A fresh start, until it has done nothing for a while; it never ends by itself."""
+        """Restart it and kill it once nothing has changed for 10 s, as it never ends by itself."""
         self.kill()
         self.start()
         last, since, began = "", time.monotonic(), time.monotonic()
@@ -261,7 +261,7 @@ class Watcher(Process):
         return 0
 
     def audit(self, dropped: list[Dropped], *, over: bool) -> list[str]:
-        """What it has lost; in the middle of a run it cannot be told."""
+        """Violations in its results; during a run they cannot be determined."""
         return audit_watched(self._where.site, dropped) if over else []
 
     def _state(self) -> str:

@@ -2,9 +2,9 @@
 
     python -m tests.slow.faults.kinds [WORD …]        (make faults)
 
-Each kind is shown by one test, most of them over a real daemon or a real file system; with words
-only the kinds that hold one.  Exit code 1 if anything did not hold.  What this machine cannot do
-is said, and counts as not tried; as root everything is.
+Each kind has one test, most of them with a real daemon or a real file system; with words only kinds
+whose name contains one of them are tried.  Exit code 1 if anything did not hold.  What this machine
+cannot do is reported as not tried; as root everything can be tried.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS: dict[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 
 
 class Outcomes:
-    """What became of each kind; a test with many cases held if all of them did."""
+    """The outcome of each kind; a test with many cases held if all of them did."""
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self._kinds = kinds
@@ -30,7 +30,7 @@ class Outcomes:
         self.said = dict.fromkeys(kinds, "not tried")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One phase of one case."""
+        """Record one phase of one case."""
         case = report.nodeid.removeprefix("tests/")
         kind = next(each for each in self._kinds if case.startswith(KINDS[each]))
         self.seconds[kind] += report.duration
@@ -43,7 +43,7 @@ class Outcomes:
 
 
 def main() -> None:
-    """Try them, and tell."""
+    """Try the kinds and print their outcomes."""
     wanted = [kind for kind in KINDS if not sys.argv[1:] or any(w in kind for w in sys.argv[1:])]
     outcomes = Outcomes(wanted)
     with tempfile.TemporaryDirectory(prefix="ocrd-kinds-", ignore_cleanup_errors=True) as top:

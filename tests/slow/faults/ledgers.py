@@ -1,4 +1,4 @@
-"""Whether the ledger agrees with the disk; read with plain SQLite from a copy."""
+"""Checks that the ledger agrees with the disk; it reads a copy with plain SQLite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDED = {"done", "failed", "cancelled"}
 
 
 def audit_ledger(site: Site, *, over: bool) -> list[str]:
-    """What the ledger says that is not so, and what lies on the disk that it does not know."""
+    """False entries in the ledger, and files on the disk that it does not know."""
     file = site.ledger_file()
     if not file.is_file():
         return [f"there is no ledger at {file}"]
@@ -34,7 +34,7 @@ def audit_ledger(site: Site, *, over: bool) -> list[str]:
 
 
 def _rows(ledger: Path) -> list[sqlite3.Row]:
-    """All jobs, from a copy: the original keeps its WAL as a killed daemon left it."""
+    """All jobs, from a copy, so that the original keeps its WAL as a killed daemon left it."""
     with tempfile.TemporaryDirectory() as folder:
         for suffix in ("", "-wal"):
             if Path(f"{ledger}{suffix}").exists():
@@ -81,7 +81,7 @@ def _audit_failed(row: sqlite3.Row) -> list[str]:
 
 
 def _audit_disk(site: Site, rows: list[sqlite3.Row]) -> list[str]:
-    """Each filed original and each bundle belongs to one job, and lies where that says."""
+    """Each filed original and each bundle belongs to one job and is where the job says."""
     wrong = []
     for kind, column in (("archive", "archived_to"), ("failed", "failed_to")):
         said = Counter(_file(row[column]) for row in rows if row["place"] == kind)

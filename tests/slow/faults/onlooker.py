@@ -1,4 +1,4 @@
-"""Looks at the outboxes all through a run: a bundle has to be whole from the moment it is seen."""
+"""Watches the outboxes throughout a run: a bundle must be whole from the moment it appears."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Onlooker:
     """What a person with a file manager open would see.
 
     Args:
-        site: Where.
-        folders: Whose outboxes.
+        site: Where the daemon works.
+        folders: The folders whose outboxes are watched.
 
     Attributes:
-        seen: How many bundles were looked at, each when it was first there.
-        wrong: A sentence for each that was not whole then.
+        seen: Number of bundles looked at, each when it first appeared.
+        wrong: A sentence for each fault that a bundle had then.
     """
 
     def __init__(self, site: Site, folders: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ class Onlooker:
 
     @property
     def seen(self) -> int:
-        """How many bundles."""
+        """Number of bundles looked at."""
         return len(self._known)
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class Onlooker:
         self.look()
 
     def look(self) -> None:
-        """Audit the bundles that were not there at the last look."""
+        """Audit the bundles that are new since the last look."""
         for folder in self._folders:
             for at in bundle_folders(self._site.tree("outbox", folder)):
                 if at not in self._known:

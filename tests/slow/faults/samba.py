@@ -47,12 +47,12 @@ force user = {user}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samba:
-    """A server that is running.
+    """A running server.
 
     Attributes:
         share: The folder it shares as `inbox`.
-        port: Where it listens, on 127.0.0.1.
-        config: Its configuration, used by the client, too.
+        port: Its port on 127.0.0.1.
+        config: Its configuration file, which the client uses, too.
     """
 
     share: Path
@@ -60,10 +60,10 @@ class Samba:
     config: Path
 
     def put(self, local: Path, remote: str) -> None:
-        """Upload a file to `remote`, a path below the share; folders are made.
+        """Upload a file to `remote`, a path below the share; missing folders are created.
 
         Raises:
-            RuntimeError: The client failed; its words.
+            RuntimeError: The client failed; the message is its output.
         """
         path = PurePosixPath(remote)
         folders = [str(parent) for parent in reversed(path.parents) if parent.name]
@@ -71,7 +71,7 @@ class Samba:
         self.run("; ".join([*commands, f"put {_quoted(str(local))} {_quoted(str(path))}"]))
 
     def run(self, commands: str) -> str:
-        """Run commands of smbclient; what it says."""
+        """Run commands of smbclient; its output.  Raises `RuntimeError` if it fails."""
         client = subprocess.run(
             [*self._client(), "--command", commands], capture_output=True, text=True, check=False
         )
@@ -89,7 +89,7 @@ class Samba:
 
 @contextlib.contextmanager
 def samba(share: Path, state: Path) -> Iterator[Samba]:
-    """Start smbd for a share and stop it at the end, with all it has started.
+    """Start smbd for a share; stop it and all its children at the end.
 
     Args:
         share: The folder to share.
@@ -104,12 +104,12 @@ def samba(share: Path, state: Path) -> Iterator[Samba]:
 
 @contextlib.contextmanager
 def serving(text: str, state: Path, port: int) -> Iterator[Path]:
-    """Start smbd with a configuration and stop it at the end, with all it has started.
+    """Start smbd with a configuration; stop it and all its children at the end.
 
     Args:
         text: The configuration; it names `state` and `port`.
-        state: A folder for it, its databases and logs.
-        port: Where it will listen, on 127.0.0.1.
+        state: A folder for the configuration, databases and logs.
+        port: Its port on 127.0.0.1.
 
     Yields:
         The configuration's file.
@@ -138,7 +138,7 @@ def _listens(port: int) -> bool:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """The server and the children that serve each client; it leads a process group of its own."""
+    """Stop the server's process group: the server and its child for each client."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, number)
@@ -150,7 +150,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _runs(group: int) -> bool:
-    """Whether a process of the group still does anything, like writing to its state folder."""
+    """Whether a process of the group still runs, and so may write to the state folder."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             state, _parent, its = (

@@ -1,4 +1,4 @@
-"""What is dropped during a long run, and how: the same for the same seed."""
+"""What is dropped during a long run, and how; the seed decides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.needs import has
 from tests.support.samples import scan_of
 
 ONE_NAME = ("over and over", "rewritten")
-PAUSES_S = (0.0, 0.02, 0.05)  # far below settling, even on a busy machine
+PAUSES_S = (0.0, 0.02, 0.05)  # far shorter than settling, even on a busy machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,9 +21,9 @@ class Batch:
     """Files that one writer drops in one go.
 
     Attributes:
-        folder: Where to.
+        folder: The folder to drop into.
         way: A name among `ways`.
-        items: What.
+        items: The files.
         pause: Seconds between the writer's steps.
     """
 
@@ -34,10 +34,10 @@ class Batch:
 
 
 def ways(uploads: Dropper | None) -> dict[str, Dropper]:
-    """The ways to drop that this machine can do.
+    """The ways to drop files that this machine supports.
 
     Args:
-        uploads: Through an SMB server, if there is one.
+        uploads: A way through an SMB server, if there is one.
     """
     found = {**WHOLE, **ODD}
     if not has("rsync"):
@@ -46,12 +46,12 @@ def ways(uploads: Dropper | None) -> dict[str, Dropper]:
 
 
 def batches(rng: random.Random, files: int, folder: str, names: Sequence[str]) -> Iterator[Batch]:
-    """So many files for a folder, one batch after the other, all of different bytes.
+    """Files for a folder, in batches; no two have the same bytes.
 
     Args:
-        rng: Decides everything.
-        files: How many, replaced ones included.
-        folder: Where to.
+        rng: Makes every choice.
+        files: Number of files, replaced ones included.
+        folder: The folder to drop into.
         names: The ways to choose from.
     """
     number = 0

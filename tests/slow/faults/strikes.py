@@ -1,4 +1,4 @@
-"""Faults that are made for real and end again, and when each strikes: the same for one seed."""
+"""Real faults that begin and end, and a plan of when each strikes; the seed decides."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ time.sleep(600)
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Strike:
-    """One thing to do.
+    """One step of a plan.
 
     Attributes:
         at: Seconds since the beginning.
         fault: `KILL`, or the name of a fault.
-        begins: Whether the fault begins or ends.
+        begins: Whether the fault begins; otherwise it ends.
     """
 
     at: float
@@ -46,9 +46,9 @@ class Strike:
 
 
 def plan(rng: random.Random, seconds: float, kills: int, faults: Sequence[str]) -> list[Strike]:
-    """When what strikes: kills at any moment, beside them one fault after the other.
+    """When each fault strikes: kills at any moment, and independently one fault after the other.
 
-    Every fault has its turn before any comes again.
+    Every fault strikes once before any strikes again.
     """
     strikes = [Strike(at=rng.uniform(1.0, seconds), fault=KILL) for _ in range(kills)]
     at, turns = 2.0, list[str]()
@@ -64,13 +64,13 @@ def plan(rng: random.Random, seconds: float, kills: int, faults: Sequence[str]) 
 
 
 class Fault(Protocol):
-    """Something that goes out of order, and comes back."""
+    """A fault that begins and ends."""
 
     def begin(self) -> None:
-        """From now on."""
+        """Begin the fault."""
 
     def end(self) -> None:
-        """Until now."""
+        """End it, and restore what it broke."""
 
 
 class Restartable(Protocol):
@@ -114,17 +114,17 @@ class FullDisk:
 
 @dataclass
 class LockedLedger:
-    """Another process holds the ledger.
+    """Another process locks the ledger.
 
     Attributes:
-        ledger: The file.
+        ledger: The ledger's file.
     """
 
     ledger: Path
     holder: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
-        """Lock it: from the return on nobody else writes, unless it was not to be had."""
+        """Lock it: no other process can write from now on, unless the lock is unavailable."""
         if self.ledger.exists():
             command = [sys.executable, "-c", _HOLD, str(self.ledger)]
             self.holder = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -132,7 +132,7 @@ class LockedLedger:
             self.holder.stdout.readline()
 
     def end(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         if self.holder is not None:
             self.holder.kill()
             self.holder.communicate()
@@ -141,13 +141,13 @@ class LockedLedger:
 
 @dataclass(frozen=True)
 class InboxMadeAnew:
-    """An inbox is renamed away and a new one stands in its place; its files come back later.
+    """An inbox is renamed away and a new one created in its place; its files come back later.
 
     Attributes:
         inbox: The inbox.
-        away: Where it goes.
-        writers: Nobody writes meanwhile: what is written to a folder that is away is its
-            writer's loss.
+        away: Its path meanwhile.
+        writers: Locks of its writers, held meanwhile: ocrd cannot answer for files written to a
+            folder that is away.
     """
 
     inbox: Path
@@ -155,14 +155,14 @@ class InboxMadeAnew:
     writers: Sequence[Lock]
 
     def begin(self) -> None:
-        """Take it away."""
+        """Rename it away and create a new one."""
         for writer in self.writers:
             writer.acquire()
         self.inbox.rename(self.away)
         self.inbox.mkdir()
 
     def end(self) -> None:
-        """Bring back what was in it."""
+        """Bring its files back."""
         try:
             for path in list(files_below(self.away)):
                 target = self.inbox / path.relative_to(self.away)
@@ -177,18 +177,18 @@ class InboxMadeAnew:
 
 @dataclass(frozen=True)
 class Unmounted:
-    """A share is gone.
+    """A share is unmounted.
 
     Attributes:
-        export: The folder behind it, to which its other clients go on writing.
-        inbox: Where it is mounted.
+        export: The folder behind it, which its other clients continue to write to.
+        inbox: Its mount point.
     """
 
     export: Path
     inbox: Path
 
     def begin(self) -> None:
-        """Unmount it, whoever uses it."""
+        """Unmount it, even if it is in use."""
         subprocess.run(["umount", "--lazy", self.inbox], check=True)
 
     def end(self) -> None:
@@ -198,10 +198,10 @@ class Unmounted:
 
 @dataclass(frozen=True)
 class WorkersKilled:
-    """All children of the daemon die at once: page workers and document builders.
+    """All children of the daemon, page workers and document builders, are killed.
 
     Attributes:
-        daemon: Its process number, asked anew each time.
+        daemon: Returns the daemon's current process ID.
     """
 
     daemon: Callable[[], int]
@@ -213,15 +213,15 @@ class WorkersKilled:
                 os.kill(child, signal.SIGKILL)
 
     def end(self) -> None:
-        """Nothing to mend."""
+        """Nothing to repair: the daemon starts new ones."""
 
 
 @dataclass
 class ServerKilled:
-    """One of the servers that read is killed, another each time, and comes back.
+    """One of the engine's servers is killed, the next one each time, and comes back.
 
     Attributes:
-        servers: Those that can be.
+        servers: The servers to choose from.
     """
 
     servers: Sequence[Restartable]
@@ -238,7 +238,7 @@ class ServerKilled:
 
 
 def children_of(parent: int) -> list[int]:
-    """The processes that a process has started and that still run."""
+    """The process IDs of the children of a process."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -252,12 +252,12 @@ def _parent(entry: Path) -> int:
 
 
 class Clock:
-    """Does what is planned when it is due, late rather than never.
+    """Carries out a plan on time, or late rather than never.
 
     Args:
-        faults: By name.
-        kill: Ends the daemon and starts it again; is told whether a fault is under way.
-        tell: Is told what was done.
+        faults: The faults by name.
+        kill: Kills and restarts the daemon; its argument is whether a fault is under way.
+        tell: Called with a description of each step.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class Clock:
         self._under_way: set[str] = set()
 
     def run(self, strikes: Sequence[Strike], tick: Callable[[], None]) -> None:
-        """All of it; `tick` is called while waiting.  What has begun ends, whatever happens."""
+        """Carry out all strikes and call `tick` while waiting; every fault that begins ends."""
         began = time.monotonic()
         try:
             for strike in strikes:

@@ -35,7 +35,7 @@ mode = "document"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the daemon left, and what had been dropped before."""
+    """What was dropped, and what a run of the daemon made of it."""
 
     site: Site
     dropped: list[Dropped]
@@ -75,7 +75,7 @@ def pdf(text: str, pages: int = 2) -> bytes:
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Files dropped in every way, and a real daemon that has worked them off."""
+    """Files dropped in every way and processed by a real daemon."""
     root = tmp_path_factory.mktemp("audited") / "root"
     inbox, staging = root / "inbox" / "letters", root / "staging"
     inbox.mkdir(parents=True)
@@ -102,7 +102,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def run(pristine: Run) -> Iterator[Run]:
-    """The same run, whatever a test before has done to it."""
+    """The same run, restored after whatever an earlier test did to it."""
     root = pristine.site.root
     shutil.rmtree(root)
     shutil.copytree(root.with_name("pristine"), root, symlinks=True)

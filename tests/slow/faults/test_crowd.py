@@ -1,4 +1,4 @@
-"""More files at once than the kernel's queue of events holds, of the size it usually has."""
+"""More files at once than the kernel's event queue holds at its usual size."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 
 
 def test_of_thirty_thousand_files_dropped_at_once_none_is_missed(tmp_path: Path) -> None:
-    """The daemon stands still while they come: the queue overflows for certain."""
+    """The daemon is stopped while they arrive, so that the queue is certain to overflow."""
     assert int(QUEUE.read_text(encoding="ascii")) < FILES
     tree = Tree(tmp_path / "srv")
     text = tree.config.read_text(encoding="utf-8")

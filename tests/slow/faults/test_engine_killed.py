@@ -14,12 +14,12 @@ from tests.support.commands import OCRD
 from tests.support.waiting import wait_for
 
 ROUNDS = 2
-SCANS = 4  # of each round
+SCANS = 4  # in each round
 
 
 @contextmanager
 def daemon(tree: Tree) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon that reads; it must end by itself when it is asked to."""
+    """A daemon with the embedded engine; it must end when it is asked to."""
     text = tree.config.read_text(encoding="utf-8")
     tree.config.write_text(text + '[engine]\nkind = "rapidocr"\n', encoding="utf-8")
     command = [OCRD, "run", "--config", str(tree.config)]
@@ -39,7 +39,7 @@ def signal_all(processes: list[int], number: signal.Signals) -> None:
 
 
 def ready(tree: Tree) -> bool:
-    """Whether the engine is; `ask` needs the daemon's status file."""
+    """Whether the engine is ready; `ask` needs the daemon's status file."""
     return (tree.root / ".ocrd" / "status.json").exists() and ask(tree, "status")["engine"][
         "state"
     ] == "ready"

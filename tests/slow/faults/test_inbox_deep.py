@@ -1,4 +1,4 @@
-"""Folders in folders: however deep a person nests them, files are taken, or it is told why not."""
+"""Nested folders: however deep they are, their files are picked up, or a condition says why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.inbox.test_inbox import House
 
 def nest(inbox: Path, levels: int) -> None:
     here = os.open(inbox, os.O_RDONLY)
-    for _ in range(levels):  # by descriptors: no path is long enough
+    for _ in range(levels):  # by descriptors, because no path can be that long
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)

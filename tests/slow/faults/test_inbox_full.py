@@ -14,7 +14,7 @@ from tests.unit.spool.mounts import tmpfs
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Looked through every second."""
+    """A tree that is rescanned every second."""
     tree = Tree(tmp_path / "srv")
     text = tree.config.read_text(encoding="utf-8")
     tree.config.write_text(text.replace("rescan_s = 3", "rescan_s = 1"), encoding="utf-8")
@@ -36,7 +36,7 @@ def test_what_a_scanner_could_not_write_is_taken_once_it_could(tree: Tree) -> No
 
 
 def test_an_original_that_finds_no_room_in_its_inbox_goes_back_when_there_is(tree: Tree) -> None:
-    """The ledger is lost, and what was in the spool is to be recorded again."""
+    """The ledger is lost, and the original in the spool must be recorded again."""
     with tmpfs(tree.inbox, "256k"):
         with tree.start("--forever", "--engine-delay", "600") as process:
             tree.drop("a.jpg", scan(1))

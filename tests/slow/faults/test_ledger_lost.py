@@ -24,7 +24,7 @@ from tests.support.waiting import wait_for
 from tests.unit.spool.mounts import remount, tmpfs
 
 KINDS = ("json", "md", "pdf")
-POSITIONS = 10  # places on a file's way at which the daemon is killed
+POSITIONS = 10  # number of disk calls before which the daemon is killed
 PAGE = 4096  # bytes of a page of the SQLite file; the first holds the header
 
 
@@ -43,7 +43,7 @@ def files_of_ledger(tree: Tree) -> list[Path]:
 
 
 def overwrite(ledger: Path) -> None:
-    """Every page but the first holds something else, as after a bad copy."""
+    """Overwrite every page but the first, as a bad copy might."""
     size = ledger.stat().st_size
     with ledger.open("r+b") as file:
         file.seek(PAGE)
@@ -162,7 +162,7 @@ def test_an_archive_mounted_read_only_pauses_its_folder_until_it_is_writable(tre
 def test_killed_anywhere_and_the_ledger_lost_there_is_one_result_of_one_original(
     tmp_path: Path, content: bytes, code: ExitCode, seen: list[str]
 ) -> None:
-    """Places are spread over all system calls of a job that is done, and of one that fails."""
+    """Kills are spread over all disk calls that write, of a job that is done and one that fails."""
 
     def dropped(root: Path) -> Tree:
         tree = Tree(root)
@@ -172,7 +172,7 @@ def test_killed_anywhere_and_the_ledger_lost_there_is_one_result_of_one_original
     for tree in killed_on_the_way(tmp_path, dropped, POSITIONS, code):
         for path in files_of_ledger(tree):
             path.unlink()
-        assert tree.run()[0] in (ExitCode.OK, code)  # OK: it had come to its end
+        assert tree.run()[0] in (ExitCode.OK, code)  # OK: the job had already ended
         trees = ("archive", "failed", "inbox", "outbox")
         assert [f"{each}/{name}" for each in trees for name in tree.visible(each)] == seen, (
             tree.root.name
@@ -183,7 +183,7 @@ def test_killed_anywhere_and_the_ledger_lost_there_is_one_result_of_one_original
 def test_a_ledger_put_back_from_a_copy_made_while_a_job_was_delivered_holds_nothing_up(
     tree: Tree,
 ) -> None:
-    """The copy says that it is on its way; its original and its bundle have long arrived."""
+    """The copy says that the job is being delivered; its original and bundle arrived long ago."""
     tree.drop("a.jpg", scan(1))
     tree.work_off()
     with closing(sqlite3.connect(ledger_of(tree))) as raw, raw:

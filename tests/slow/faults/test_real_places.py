@@ -14,12 +14,12 @@ from tests.support.needs import need
 from tests.support.waiting import wait_for
 from tests.unit.spool.mounts import mounted
 
-ODD = ("a:b.jpg", "what?.jpg", "two\nlines.jpg", "star*/c.jpg", "\udcff.jpg")  # exFAT takes none
+ODD = ("a:b.jpg", "what?.jpg", "two\nlines.jpg", "star*/c.jpg", "\udcff.jpg")  # refused by exFAT
 
 
 @contextlib.contextmanager
 def exfat(image: Path, at: Path) -> Iterator[None]:
-    """A disk of that file system, through FUSE: kernels for servers often lack it."""
+    """A mounted exFAT disk, through FUSE because server kernels often lack exFAT."""
     need("disks", "fuse", "exfat")
     with image.open("wb") as disk:
         disk.truncate(64 << 20)
@@ -58,7 +58,7 @@ def test_names_that_exfat_refuses_hold_up_their_jobs_alone_and_cancel_clears_the
 
 
 def test_a_quota_that_is_used_up_is_one_pause_and_costs_no_attempt(tmp_path: Path) -> None:
-    """A quota group of btrfs binds root as well, where quotas of ext4 and xfs do not."""
+    """A quota group of btrfs binds root as well; quotas of ext4 and xfs do not."""
     need("disks", "btrfs")
     image, tree = tmp_path / "image", Tree(tmp_path / "srv")
     with image.open("wb") as disk:

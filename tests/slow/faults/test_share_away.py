@@ -1,4 +1,4 @@
-"""A share that goes while the daemon is away: its jobs wait for it, none is given up."""
+"""A share that disappears while the daemon is stopped: its jobs wait for it, none is given up."""
 
 import signal
 from pathlib import Path
@@ -11,7 +11,7 @@ FILES = 30  # more than are claimed at once
 
 
 def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> None:
-    """Killed before the first original was taken: one job is running, all lie in the inbox."""
+    """Killed before the first original is moved: one job is running, all files are in the inbox."""
     empty, tree, server = Tree(tmp_path / "empty"), Tree(tmp_path / "srv"), tmp_path / "server"
     empty.work_off()
     first = int(empty.diary.read_text(encoding="utf-8").split()[-1]) + 1

@@ -1,4 +1,4 @@
-"""A share whose server does not answer: who waits for it waits alone."""
+"""A share whose server does not answer: nothing waits for it but what needs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNCACHED = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
 
 @contextmanager
 def share(server: Path, point: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A mount, and the process that answers for it."""
+    """A mount, and the process that serves it."""
     need("fuse")
     server.mkdir()
     point.mkdir(parents=True)
@@ -74,7 +74,7 @@ def test_an_archive_that_does_not_answer_holds_up_no_other_folder(tmp_path: Path
         wait_for(lambda: (tree.root / "archive" / "scans" / "before.jpg").exists())
         server.send_signal(signal.SIGSTOP)
         try:
-            time.sleep(3)  # the folders are looked for anew meanwhile
+            time.sleep(3)  # meanwhile the folders are looked for again
             tree.drop("after.jpg", scan(2))
             wait_for(lambda: (tree.root / "archive" / "scans" / "after.jpg").exists())
         finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-GRAVE = 40  # lines of the daemon's log, from which one sees why
+GRAVE = 40  # lines of the daemon's log to show why a run failed
 
 
 @pytest.mark.parametrize("subject", ["ocrd", "servers"])

@@ -3,10 +3,9 @@
     python -m tests.slow.faults.torture --seed S --minutes M [--files N] [--kills K]
         [--subject ocrd|servers|watcher] [--keep FOLDER]
 
-What is dropped, how, and which fault strikes when all follow from the seed; when the system runs
-which process stays its own affair.  At the end everything that is left is worked off undisturbed,
-an auditor looks at the disk, and a table says what was done and what is wrong.  Exit code 1 on
-any violation.
+The seed decides what is dropped and how, and which fault strikes when; how the system schedules the
+processes still varies.  At the end everything that is left is processed undisturbed, an auditor
+checks the disk, and a table shows what was done and what is wrong.  Exit code 1 on any violation.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
     def table(self, title: str) -> str:
-        """One table for people."""
+        """The counts as a table for people."""
         rows = [("files dropped", len(self.dropped)), *sorted(self.done.items())]
         kinds = Counter(map(kind_of, self.wrong))
         rows += [(f"VIOLATIONS {name}", kinds[name]) for name in (*dict(KINDS), OTHER)]
@@ -94,19 +93,19 @@ class Tally:
 
 
 def kind_of(violation: str) -> str:
-    """Which row of the table a sentence of the auditor belongs to."""
+    """The row of the table that an auditor's sentence belongs to."""
     return next((name for name, words in KINDS if words.search(violation)), OTHER)
 
 
 class Writer(threading.Thread):
-    """Drops batch after batch, evenly over the time of the run.
+    """Drops batch after batch, evenly spread over the run.
 
     Args:
-        feed: What.
-        grounds: Where, by folder.
-        known: The ways to drop.
-        every_s: Seconds from one batch's beginning to the next.
-        tally: Is told what was dropped.
+        feed: The batches.
+        ground: Where to drop them.
+        known: The ways to drop, by name.
+        every_s: Seconds from the start of one batch to the next.
+        tally: Records what was dropped.
         busy: Held while a batch is being dropped.
     """
 
@@ -125,7 +124,7 @@ class Writer(threading.Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Drop everything; an error is kept for whoever joins."""
+        """Drop everything; an error is kept for the thread that joins."""
         began = time.monotonic()
         try:
             for number, batch in enumerate(self._feed):
@@ -150,10 +149,10 @@ class Torture:
     """One run.
 
     Args:
-        where: The tree.
-        subject: What is put to the test.
-        tally: Is told what was done and what is wrong.
-        locks: Held by each writer while it writes, by folder.
+        where: Where it takes place.
+        subject: The program under test.
+        tally: Records what was done and what is wrong.
+        locks: The writers' locks by folder, each held while its writer writes.
     """
 
     def __init__(
@@ -165,11 +164,11 @@ class Torture:
 
     @property
     def faults(self) -> list[str]:
-        """The names of those that can strike here."""
+        """The names of the faults that can strike here."""
         return sorted(self._faults)
 
     def run(self, strikes: Sequence[Strike], writers: Sequence[Writer]) -> None:
-        """Everything, up to the audit."""
+        """The whole run, the final audit included."""
         self._subject.start()
         self._await_first_sight()
         for writer in writers:
@@ -190,18 +189,18 @@ class Torture:
         self._tally.wrong += self._subject.audit(self._tally.dropped, over=True)
 
     def _await_first_sight(self) -> None:
-        """Until the daemon has marked every inbox as its own.
+        """Wait until the daemon has put its marker into every inbox.
 
-        Of a share it has to have seen the share: a start that finds the bare mount point first
-        takes that for the inbox, and what is mounted over it later for another disk, until a person
-        says otherwise.
+        The share must be mounted by then: a daemon that first finds the bare mount point takes that
+        for the inbox, and the share mounted over it later for another disk, until a person says
+        otherwise.
         """
         inboxes = [] if isinstance(self._subject, Watcher) else map(self._where.inbox, FOLDERS)
         markers = [inbox / MARKER for inbox in inboxes]
         until(lambda: all(each.exists() for each in markers), FIRST_SIGHT_S)
 
     def _count(self) -> None:
-        """Where everything is at last."""
+        """Count the originals in archive and failed."""
         for tree in ("archive", "failed"):
             there = sum(
                 len(originals_below(self._where.root / tree / folder)) for folder in FOLDERS
@@ -230,7 +229,7 @@ class Torture:
         self._tally.wrong += [f"in the middle: {each}" for each in found]
 
     def _look(self) -> None:
-        """A daemon that nobody killed has to run."""
+        """Report and restart a subject that ended without being killed."""
         code = self._subject.ended()
         if code is not None:
             self._tally.wrong.append(f"it ended by itself, with {code}")
@@ -248,7 +247,7 @@ class Torture:
 
 
 def faults(where: Place, subject: Subject, locks: Mapping[str, threading.Lock]) -> dict[str, Fault]:
-    """Those that this machine allows, by name."""
+    """The faults that this machine allows, by name."""
     root = where.root
     found: dict[str, Fault] = {
         "page workers killed": WorkersKilled(lambda: subject.pid),
@@ -268,7 +267,7 @@ def faults(where: Place, subject: Subject, locks: Mapping[str, threading.Lock]) 
 
 @contextlib.contextmanager
 def known_ways(where: Place, folder: str, top: Path) -> Iterator[dict[str, Dropper]]:
-    """The ways to drop into a folder; the share is also served by a real SMB server."""
+    """The ways to drop into a folder; for the share also through a real SMB server, if possible."""
     if folder != "share" or not has("samba"):
         yield ways(None)
         return

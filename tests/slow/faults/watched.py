@@ -12,7 +12,7 @@ from tests.slow.faults.evidence import Dropped, Site, digest, files_below
 def audit_watched(site: Site, dropped: Sequence[Dropped]) -> list[str]:
     """Every violation of the promise that each file has exactly one visible outcome.
 
-    A damaged file has none in the plain watcher but to stay in the inbox; that is no violation.
+    In the plain watcher a damaged file just stays in the inbox; that is no violation.
     """
     wrong: list[str] = []
     for folder in sorted({each.folder for each in dropped}):

@@ -2,9 +2,9 @@
 
     python -m tests.slow.faults.watcher ROOT FOLDER...
 
-It hears of a file, waits in the event handler until it can be opened and has stopped growing,
-writes the text and a PDF straight to the outbox, and moves the original to the archive.  There is
-no scan at the start and no record of what was done; that is what is to be compared.
+When an event names a file, it waits in the event handler until the file has stopped growing, writes
+the text and a PDF straight to the outbox, and moves the original to the archive.  It does not scan
+at the start and keeps no record of what it has done: that is the point of the comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pymupdf
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-PAGE_S = 0.05  # the time that reading a page takes
+PAGE_S = 0.05  # time to read a page
 READY_S = 0.2  # between two looks at a file's size
 TRIES = 10
 
@@ -27,11 +27,11 @@ log = logging.getLogger("watcher")
 
 
 class Handler(FileSystemEventHandler):
-    """What happens to a file that is heard of.
+    """Processes each file that an event names.
 
     Args:
         root: The common parent of inbox, outbox and archive.
-        folder: The name below each.
+        folder: The folder's name below each of them.
     """
 
     def __init__(self, root: Path, folder: str) -> None:
@@ -40,7 +40,7 @@ class Handler(FileSystemEventHandler):
         )
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """New, changed or moved in."""
+        """Process a file that was created, changed or moved in."""
         if event.is_directory or event.event_type not in ("created", "modified", "moved"):
             return
         path = Path(str(event.dest_path or event.src_path))
@@ -62,7 +62,7 @@ class Handler(FileSystemEventHandler):
 
 
 def _ready(path: Path) -> bool:
-    """Wait until the file has the same size twice and is not empty."""
+    """Wait until the file is not empty and has the same size twice; False if it never has."""
     size = -1
     for _ in range(TRIES):
         now = path.stat().st_size
@@ -74,7 +74,7 @@ def _ready(path: Path) -> bool:
 
 
 def _read(path: Path, output: Path) -> None:
-    """The stand-in for OCR: each page takes its time and says how large it is."""
+    """Simulated OCR: each page takes `PAGE_S`, and its text is its size."""
     with pymupdf.open(path) as document:
         said = []
         for page in document:
