@@ -157,7 +157,8 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     matrix = cv2.getPerspectiveTransform(np.array(quad, np.float32), corners)
     laid = partial(cv2.warpPerspective, page, matrix, (width, height), flags=cv2.INTER_CUBIC)
     pixels = laid(borderMode=cv2.BORDER_REPLICATE)
-    if not quads.within(quad, page.shape[1], page.shape[0]):  # letters end where the page does
+    high, broad = page.shape[:2]
+    if not all(0 <= x <= broad and 0 <= y <= high for x, y in quad):  # letters end with the page
         pixels = laid(borderMode=cv2.BORDER_CONSTANT, borderValue=np.median(pixels, axis=(0, 1)))
     if height > HIGHEST:
         pixels = shrunk(pixels, HIGHEST / height)

@@ -40,11 +40,6 @@ def taller(quad: Quad, share: float) -> Quad:
     return _along(a, d, -share), _along(b, c, -share), _along(c, b, -share), _along(d, a, -share)
 
 
-def within(quad: Quad, page_width: float, page_height: float) -> bool:
-    """Whether all of the piece is on its page."""
-    return all(0 <= x <= page_width and 0 <= y <= page_height for x, y in quad)
-
-
 def lying(quads: Iterable[Quad]) -> bool:
     """Whether more of a page's text, by length, stands on end than is level."""
     level = stands = 0.0
