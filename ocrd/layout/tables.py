@@ -32,7 +32,7 @@ NEARER = 0.92  # of it: a row so close may continue a first cell
 FAR = 1.7  # times the usual distance of rows: a row further away is not of the group
 FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet
 PRICED = 0.7  # of the rows with several cells end in an amount
-SPACE = 0.35  # heights: pieces of one cell are no further apart
+SPACE = 0.35  # heights: a sign is no farther from its amount
 RECENT = 40  # last rows, from which the usual distance is taken
 WIDE_GAP = 6.0  # heights between texts that stand side by side
 WIDER = 2.5  # times as wide as any other gap
@@ -250,15 +250,22 @@ class Group:
 
 
 def _whole(row: Row) -> list[Piece]:
-    """A row with what stands no farther apart than words put together: a sign and its amount."""
+    """The cells of a row: a sign or a dot at a word's distance is part of its neighbour's cell."""
     found = [*row[:1]]
     for piece in row[1:]:
         last = found[-1]
-        if piece.box.x1 - last.box.x2 < SPACE * min(piece.height, last.height):
-            found[-1] = replace(last, box=Box.around([last.box, piece.box]))
+        near = piece.box.x1 - last.box.x2 < SPACE * min(piece.height, last.height)
+        if near and not (_has_letters(last) and _has_letters(piece)):
+            text = last if _has_letters(last) else piece
+            found[-1] = replace(text, box=Box.around([last.box, piece.box]))
         else:
             found.append(piece)
     return found
+
+
+def _has_letters(piece: Piece) -> bool:
+    """Whether the piece has letters or digits, and is not a sign or a dot alone."""
+    return any(map(str.isalnum, piece.text))
 
 
 def groups(lines: Sequence[Row]) -> Iterator[Group]:
