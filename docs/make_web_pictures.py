@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from ocrd.cli.demo import SAMPLES
+from tests.support.needs import chromium
 from tests.support.site import Site, site
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -49,10 +50,8 @@ def main() -> None:
         jobs = sent(running)
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-gpu"]
-            chromium = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=arguments
-            )
-            page = chromium.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
+            browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+            page = browser.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
             page.goto(running.url)
             page.get_by_label("Token").fill(running.tokens["operate"])
             page.get_by_role("button", name="Log in").click()
@@ -66,7 +65,7 @@ def main() -> None:
             page.emulate_media(color_scheme="dark")
             page.goto(running.url)
             taken(page, "web-phone.png")
-            chromium.close()
+            browser.close()
 
 
 if __name__ == "__main__":

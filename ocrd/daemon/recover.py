@@ -78,8 +78,9 @@ async def _take_in(scheduler: Scheduler, orphan: Orphan) -> None:
         if await p.call(SPOOL, p.spool.was_taken, orphan):
             return
         told = f"folder {name} is not configured" if record else "nothing tells of which folder"
-        ways = ("Configure the folder, or move" if record else "Move", "what you need out of")
-        raise OcrdError(told, hint=f"{' '.join(ways)} {lies} by hand.", kind="orphan")
+        ways = "Configure the folder, or move" if record else "Move"
+        hint = f"{ways} what you need out of {lies} by hand."
+        raise OcrdError(told, hint=hint, kind="orphan")
     if orphan.sealed and orphan.original and names and names.outputs and names.archived_to:
         # Its bundle may have left in part: it must not be made twice.
         adopt = partial(p.ledger.adopt, outputs=names.outputs, archived_to=names.archived_to)

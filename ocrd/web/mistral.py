@@ -266,7 +266,7 @@ async def url(
     """A URL that `document_url` accepts and that anyone may fetch, for `expiry` hours at most."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     file, until = desk.file(number, token), int(time.time()) + expiry * 3600
-    signed = f"expires={until}&signature={desk.store.sign(desk.store.claim(file, until))}"
+    signed = f"expires={until}&signature={desk.store.sign(desk.store.link_text(file, until))}"
     return {"url": f"{origin_of(request)}/v1/files/{number}/content?{signed}"}
 
 
@@ -308,7 +308,7 @@ def _of_signed_url(desk: Desk, told: str) -> Handed:
     file = desk.uploaded(found[1]) if found else None
     if (
         (found is None or file is None)
-        or not desk.store.signed(desk.store.claim(file, int(found[2])), found[3])
+        or not desk.store.signed(desk.store.link_text(file, int(found[2])), found[3])
         or int(found[2]) < time.time()
     ):
         raise RefusedError(

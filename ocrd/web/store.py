@@ -271,7 +271,7 @@ class Store:
 
     # --- signatures ---
 
-    def claim(self, file: Handed, expires: int) -> str:
+    def link_text(self, file: Handed, expires: int) -> str:
         """What a file's signed URL signs: it is good while the token that sent the file exists.
 
         Users whom a proxy logs in have none here: theirs is good until it expires.

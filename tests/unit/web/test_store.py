@@ -99,12 +99,12 @@ def test_a_signed_url_of_whom_a_proxy_logs_in_ends_with_its_file_alone(store: St
     (handed,) = store.hand(
         "a", [(".held", FACTS, "a.png")], Token(name="proxy:a", role=Role.SUBMIT)
     )
-    signature = store.sign(store.claim(handed, 99))
+    signature = store.sign(store.link_text(handed, 99))
     store.add_token("a", Role.SUBMIT, None)
     store.remove_token("a")
     found = store.handed(handed.ticket)
-    assert found is not None and store.signed(store.claim(found, 99), signature)
-    assert not store.signed(store.claim(found, 100), signature)
+    assert found is not None and store.signed(store.link_text(found, 99), signature)
+    assert not store.signed(store.link_text(found, 100), signature)
     store.disown(found)
     gone = store.handed(handed.ticket)
     assert gone is not None and gone.name is None
