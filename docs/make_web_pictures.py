@@ -46,7 +46,7 @@ def taken(page: Page, name: str) -> None:
 
 def main() -> None:
     """All of them."""
-    with tempfile.TemporaryDirectory() as top, site(Path(top) / "srv") as running:
+    with tempfile.TemporaryDirectory() as top, site(Path(top) / "srv", real=True) as running:
         jobs = sent(running)
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-gpu"]
