@@ -13,6 +13,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+from ocrd.ages import AgeClock
 from ocrd.config import Config
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
 from ocrd.daemon.indexing import Indexing
@@ -45,6 +46,7 @@ START_S = 120.0  # the longest wait between two reports of progress while the en
 LAST_S = 20.0  # after the second signal to stop, the process ends at the latest
 LOOK_S = 0.2
 STUCK_S = 15.0  # `--once` gives up when everything left has waited for a place for so long
+CLOCK = "clock.json"  # in the spool: the wall clock as the daemon saw it last
 PLACE = "the configuration and its trees"
 HELD = "the ledger and the lock"
 HOLD_S = 1.0  # between two checks that both are still ours
@@ -193,7 +195,12 @@ class Daemon:
         )
         keep_done_days = self.config.settings.ledger.keep_done_days
         retention = Retention(
-            parts, lambda: scheduler.folders, keep_done_days=keep_done_days, disk=self._disk
+            parts,
+            lambda: scheduler.folders,
+            keep_done_days=keep_done_days,
+            troubles=self._troubles,
+            ages=AgeClock(self.config.spool / CLOCK, disk=self._disk),
+            disk=self._disk,
         )
         requests = Requests(scheduler, self._disk)
         indexing = Indexing(parts)

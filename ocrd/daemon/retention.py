@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+from ocrd.ages import AgeClock
 from ocrd.config import Folder, fixed_part
+from ocrd.daemon.troubles import Troubles
 from ocrd.errors import OcrdError
 from ocrd.files import Disk
 from ocrd.job import Job
 from ocrd.spool.expiry import Fate, tidy
-from ocrd.worker.calls import LEDGER
+from ocrd.worker.calls import LEDGER, SPOOL
 from ocrd.worker.naming import dated
 from ocrd.worker.pages import Parts
 
@@ -33,11 +36,14 @@ class Retention:
         folders: Callable[[], Mapping[str, Folder]],
         *,
         keep_done_days: float,
+        troubles: Troubles,
+        ages: AgeClock,
         disk: Disk | None = None,
     ) -> None:
         self._parts, self._events = parts, parts.events
         self._folders = folders
         self._keep_done_days = keep_done_days
+        self._troubles, self._ages = troubles, ages
         self._disk = disk or Disk()
 
     async def run(self) -> None:
@@ -57,23 +63,40 @@ class Retention:
             LedgerError, PlaceError: The ledger cannot be used.
         """
         expiring = [each for each in self._folders().values() if each.keep_archive_days]
+        if not expiring and not self._keep_done_days:
+            return
+        now = await self._parts.call(SPOOL, self._ages.now, self._newest)
+        doubt = self._ages.doubt
+        if doubt is not None and doubt is not self._troubles.clock:
+            self._events.warn("clock.leapt", **doubt.told())
+        self._troubles.clock = doubt
+        if now is None:
+            return
         fates: Counter[Fate] = Counter()
         for folder in expiring:
-            fates += await self._parts.call(str(folder.archive), self._expire_in, folder)
+            fates += await self._parts.call(str(folder.archive), self._expire_in, folder, now)
         if fates[Fate.DELETED] or fates[Fate.FOREIGN]:
             self._events.emit(
                 "archive.expired", deleted=fates[Fate.DELETED], left=fates[Fate.FOREIGN]
             )
-        await self._prune({folder.name for folder in expiring})
+        await self._prune({folder.name for folder in expiring}, now)
 
-    def _expire_in(self, folder: Folder) -> Counter[Fate]:
+    def _newest(self) -> float | None:
+        """When the newest job in the ledger was recorded or done, seconds since the epoch."""
+        for job in self._parts.ledger.jobs(limit=1):
+            return max(job.created_at, job.finished_at or 0.0)
+        return None
+
+    def _expire_in(self, folder: Folder, now: float) -> Counter[Fate]:
         """Delete due originals of one folder in batches, each then recorded in the ledger."""
         fates: Counter[Fate] = Counter()
         archive, last = fixed_part(folder.archive), 0
-        before = self._parts.clock() - folder.keep_archive_days * DAY_S
-        ledger = self._parts.ledger
+        before, ledger = now - folder.keep_archive_days * DAY_S, self._parts.ledger
+        younger = ledger.first_recorded(before, now)
         while _holds_something(archive):
-            jobs = ledger.archived(folder.name, before, after=last, limit=ORIGINALS)
+            jobs = ledger.archived(
+                folder.name, before, after=last, younger=younger, limit=ORIGINALS
+            )
             if not jobs:
                 break
             last = jobs[-1].id
@@ -98,14 +121,14 @@ class Retention:
             tidy(Path(job.archived_to).parent, archive, in_use, self._disk)
         return None if fate is Fate.OUTSIDE else fate
 
-    async def _prune(self, expiring: set[str]) -> None:
+    async def _prune(self, expiring: set[str], now: float) -> None:
         """Forget done jobs, except those whose originals are still to be deleted."""
         if not self._keep_done_days:
             return
-        before, total = self._parts.clock() - self._keep_done_days * DAY_S, 0
-        while dropped := await self._parts.call(
-            LEDGER, self._parts.ledger.prune, before, BATCH, keep_archived=expiring
-        ):
+        before, ledger, total = now - self._keep_done_days * DAY_S, self._parts.ledger, 0
+        younger = await self._parts.call(LEDGER, ledger.first_recorded, before, now)
+        due = partial(ledger.prune, before, BATCH, younger=younger, keep_archived=expiring)
+        while dropped := await self._parts.call(LEDGER, due):
             total += dropped
         if total:
             self._events.emit("ledger.pruned", jobs=total)

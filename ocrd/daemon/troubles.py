@@ -26,13 +26,15 @@ class Troubles:
     `parts` holds the parts that failed and run again, by name; `refused` says why the configuration
     on the disk is not in force; `lost` holds the trees that are not themselves, which their folders
     report; `orphans` says why originals in the spool that the ledger does not know do not go back
-    to an inbox.  Times are seconds since the epoch.
+    to an inbox; `clock` says why nothing is deleted for its age now.  Times are seconds since the
+    epoch.
     """
 
     parts: dict[str, tuple[OcrdError, float]] = field(default_factory=dict)
     refused: tuple[OcrdError, float] | None = None
     lost: dict[Path, OcrdError] = field(default_factory=dict)
     orphans: list[OcrdError] = field(default_factory=list)
+    clock: OcrdError | None = None
 
     def told(self) -> list[dict[str, Any]]:
         """The troubles for the snapshot: kind, message, hint and time of each."""
@@ -44,6 +46,8 @@ class Troubles:
             first, files = self.orphans[0], counted(len(self.orphans), "original")
             message = f"the spool holds {files} that the ledger does not know: {first.message}"
             found.append({"kind": "orphan", "message": message, "hint": first.hint, "since": None})
+        if self.clock is not None:
+            found.append({**self.clock.shown(), "since": None})
         if self.refused is not None:
             error, at = self.refused
             message = f"the configuration on disk is refused since {iso(at)}: {error.message}"

@@ -240,18 +240,39 @@ def _retriable() -> list[ColumnElement[bool]]:
 # --- forgetting ---
 
 
+LAST_NUMBER = 2**63 - 1  # no job has it
+
+
+def first_recorded(tx: Transaction, since: float, until: float) -> int:
+    """The lowest number of a job recorded between two moments, `LAST_NUMBER` if there is none.
+
+    Later jobs are younger than `since`, whatever a clock that had been put back says of them.
+    Moments are in seconds since the epoch.
+    """
+    span = jobs.c.created_at.between(since, until)
+    number: int | None = tx.connection.execute(select(func.min(jobs.c.id)).where(span)).scalar()
+    return LAST_NUMBER if number is None else number
+
+
 def archived(
-    tx: Transaction, folder: str, before: float, *, after: int = 0, limit: int = 100
+    tx: Transaction,
+    folder: str,
+    before: float,
+    *,
+    after: int = 0,
+    younger: int = LAST_NUMBER,
+    limit: int = 100,
 ) -> list[Job]:
     """Jobs of a folder, done before a moment, whose originals lie in the archive.
 
     `before` is in seconds since the epoch.  The number of the last job returned is the next
-    `after`.
+    `after`; `younger` is the first number that counts as done later.
     """
     query = select(jobs).where(
         DONE,
         jobs.c.folder == folder,
         jobs.c.id > after,
+        jobs.c.id < younger,
         jobs.c.place == Place.ARCHIVE,
         jobs.c.finished_at < before,
     )
@@ -277,19 +298,25 @@ def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
 
 
 def prune(
-    tx: Transaction, before: float, limit: int = 1000, *, keep_archived: Collection[str] = ()
+    tx: Transaction,
+    before: float,
+    limit: int = 1000,
+    *,
+    younger: int = LAST_NUMBER,
+    keep_archived: Collection[str] = (),
 ) -> int:
     """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
 
     The same goes for failed or cancelled jobs whose original is gone, since no retry is possible.
     Their pages and history are deleted with them; the space is reused.  Jobs of `keep_archived`
-    folders are kept while their originals lie in the archive.
+    folders are kept while their originals lie in the archive, and all from number `younger`.
 
     Returns:
         The number of jobs deleted; equal to `limit` if there may be more.
     """
     kept = and_(jobs.c.place == Place.ARCHIVE, jobs.c.folder.in_(keep_archived))
-    old = select(jobs.c.id).where(jobs.c.finished_at < before).order_by(jobs.c.finished_at)
+    old = select(jobs.c.id).where(jobs.c.finished_at < before, jobs.c.id < younger)
+    old = old.order_by(jobs.c.finished_at)
     forgotten = 0
     for which in (and_(DONE, not_(kept)), _MOOT):  # each by its own index
         some = old.where(which).limit(limit - forgotten)

@@ -174,6 +174,7 @@ class Ledger:
     request_cancel = writing(admin.request_cancel)
     cancellations = reading(admin.cancellations)
     active = reading(admin.active)
+    first_recorded = reading(admin.first_recorded)
     archived = reading(admin.archived)
     refiled = reading(admin.refiled)
     expired = writing(admin.expired)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
@@ -53,7 +54,7 @@ _ENDED = """
     SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
     FROM jobs WHERE
 """
-_DONE = f"{_ENDED} state = 'done' ORDER BY finished_at DESC LIMIT ?"
+_DONE = f"{_ENDED} state = 'done' AND finished_at <= ? ORDER BY finished_at DESC LIMIT ?"
 _GIVEN_UP = f"{_ENDED} state = ? AND state <> 'done' ORDER BY id DESC LIMIT ?"
 
 
@@ -96,7 +97,8 @@ class Glance(NamedTuple):
 def glance(path: Path, ended: int = 0) -> Glance:
     """Count the jobs of the ledger at `path`, changing nothing.
 
-    Of the done, failed and cancelled jobs, the last `ended` each are included.
+    Of the done, failed and cancelled jobs, the last `ended` each are included, the latest first.
+    Those of the future, before a clock was put back, come last, and done ones not at all.
 
     Raises:
         LedgerError: It is damaged, locked, newer than this code, or cannot be read.
@@ -156,13 +158,13 @@ def _counted(path: Path, ended: int, still: bool) -> Glance:
     with closing(_connect(path, _GLANCE_BUSY_S, still)) as raw:
         if known_version(raw, path, NEWEST) == 0:
             return Glance()
-        raw.row_factory = sqlite3.Row
+        raw.row_factory, now = sqlite3.Row, time.time()
         folders = tuple(FolderGlance(**dict(row)) for row in raw.execute(_FOLDERS))
-        rows = raw.execute(_DONE, (ended,)).fetchall()
+        rows = raw.execute(_DONE, (now, ended)).fetchall()
         for state in ("failed", "cancelled"):
             rows += raw.execute(_GIVEN_UP, (state, ended)).fetchall()
         jobs = [Latest(**{**dict(row), "source": os.fsdecode(row["source"])}) for row in rows]
-        jobs.sort(key=lambda job: job.finished_at or 0.0, reverse=True)
+        jobs.sort(key=lambda job: ((at := job.finished_at or 0.0) <= now, at), reverse=True)
         return Glance(folders, tuple(jobs))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+import logging
 from collections.abc import AsyncIterator, Iterable
 
 import anyio
@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import ocrd
+from ocrd.ages import AgeClock
 from ocrd.config import Config
 from ocrd.errors import ConfigError, OcrdError
 from ocrd.web import api, azure, docling, errors, mistral, page
@@ -25,6 +26,9 @@ from ocrd.web.render import PageRenderer
 from ocrd.web.store import Store, store_path
 
 EXPIRE_EVERY_S = 3600.0
+CLOCK = "web-clock.json"  # beside the store: the wall clock as this process saw it last
+
+log = logging.getLogger("ocrd.web")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [
     (
@@ -149,7 +153,13 @@ def _name(host: str) -> str:
 
 
 async def _expiring(desk: Desk) -> None:
+    ages, known = AgeClock(store_path(desk.config.ledger).with_name(CLOCK)), None
     while True:
         with contextlib.suppress(OcrdError):  # such as a locked ledger: the next round does it
-            await asyncio.to_thread(expire_all, desk, time.time())
+            now = await asyncio.to_thread(ages.now, desk.store.newest)
+            if now is not None:
+                await asyncio.to_thread(expire_all, desk, now)
+            elif ages.doubt is not known:
+                log.warning("%s %s", ages.doubt, ages.doubt and ages.doubt.hint)
+            known = ages.doubt
         await asyncio.sleep(EXPIRE_EVERY_S)

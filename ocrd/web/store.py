@@ -212,6 +212,11 @@ class Store:
         rows = self._run("SELECT * FROM handed WHERE ticket = ?", ticket)
         return _handed(rows[0]) if rows else None
 
+    def newest(self) -> float | None:
+        """When the newest document came, seconds since the epoch; None if there is none."""
+        newest: float | None = self._run("SELECT max(at) FROM handed")[0][0]
+        return newest
+
     def handed_before(self, moment: float) -> list[Handed]:
         """The oldest 1,000 documents that came before a moment, oldest first."""
         query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT 1000"

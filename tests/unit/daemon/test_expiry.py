@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from ocrd.ages import AgeClock
 from ocrd.config import Folder, load
 from ocrd.daemon.retention import DAY_S, Retention
+from ocrd.daemon.troubles import Troubles
 from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.job import Found, Job, Member, Place
@@ -77,6 +81,30 @@ class World:
     ledger: Ledger
     clock: Clock
     told: list[Event]
+    uptime: float = 0.0
+    troubles: Troubles = field(default_factory=Troubles)
+    ages: AgeClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        (self.root / ".ocrd").mkdir(parents=True)
+        (self.root / ".ocrd/clock.json").write_text(f"[{NOW}, 0, 0]")
+        self.start()
+
+    def start(self) -> None:
+        """What the daemon's next process knows of the clock."""
+        self.ages = AgeClock(
+            self.root / ".ocrd" / "clock.json", wall=self.clock, elapsed=lambda: self.uptime
+        )
+
+    def passes(self, hours: float, how: str) -> None:
+        """The daemon runs for so long, the clock is put forward or back, or the machine is off."""
+        self.clock.now += hours * 3600
+        if how == "runs":
+            self.uptime += hours * 3600
+        elif how == "off":
+            self.uptime = 0.0
+            self.start()
+        self.expire()
 
     @property
     def archive(self) -> Path:
@@ -92,7 +120,7 @@ class World:
         members: tuple[bytes, ...] = (),
     ) -> Job:  # fmt: skip
         """A done job whose original was filed so many days ago."""
-        self.clock.now = NOW - days_ago * DAY_S
+        now, self.clock.now = self.clock.now, self.clock.now - days_ago * DAY_S
         target = self.root / "archive" / folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if members:
@@ -119,7 +147,7 @@ class World:
         job = self.ledger.moved(claimed)
         job = self.ledger.deliver(job, outputs="/outbox/x", archived_to=str(target))
         done = self.ledger.done(job)
-        self.clock.now = NOW
+        self.clock.now = now
         return done
 
     def expire(self, *, keep_done_days: float = 0, disk: Disk | None = None) -> None:
@@ -139,6 +167,8 @@ class World:
                 cast(Parts, parts),
                 self.folders,
                 keep_done_days=keep_done_days,
+                troubles=self.troubles,
+                ages=self.ages,
                 disk=disk,
             )
             await retention.round()
@@ -178,6 +208,124 @@ def test_what_was_kept_long_enough_goes_with_its_empty_folders(world: World) -> 
     now = world.ledger.job(old.id)
     assert now is not None and now.place is Place.GONE
     assert world.ledger.job(young.id) == young
+
+
+YEAR = 365 * 24
+
+
+@pytest.mark.parametrize(
+    ("course", "left"),
+    [
+        ([(10.1 * 24, "runs")], False),
+        ([(YEAR, "leaps")], True),
+        ([(YEAR, "leaps"), (23, "runs")], True),
+        ([(YEAR, "leaps"), (25, "runs")], False),
+        ([(YEAR, "leaps"), (12, "runs"), (-YEAR, "leaps"), (30, "runs")], True),
+        ([(YEAR, "leaps"), (12, "runs"), (YEAR, "leaps"), (13, "runs")], True),
+        ([(YEAR, "off")], True),
+        ([(YEAR, "off"), (2, "runs"), (1, "off"), (2, "runs")], True),
+        ([(YEAR, "off"), (YEAR + 24, "off")], True),
+        ([(YEAR, "leaps"), (5, "runs"), (3 * 24, "off")], False),
+        ([(30 * 24, "off")], True),
+        ([(30 * 24, "off"), (25, "runs")], False),
+        ([*[(9, "runs"), (15, "off")] * 5, (63, "off"), *[(9, "runs"), (15, "off")] * 3], False),
+        ([(7 * 24, "off"), (7 * 24, "off")], False),
+        ([(1, "leaps"), (10 * 24, "runs")], False),
+        ([(-3000 * 24, "leaps"), (1, "runs"), (3000 * 24, "leaps"), (10 * 24, "runs")], False),
+        ([(-3000 * 24, "off"), (1, "runs"), (3020 * 24, "off"), (2, "runs")], True),
+    ],
+    ids=[
+        "runs until it is due",
+        "a year ahead",
+        "nearly a day ago",
+        "a day ago, so it is no error",
+        "put right",
+        "and one more year",
+        "started a year ahead",
+        "and started once more",
+        "and started still further ahead",
+        "and off over a weekend",
+        "off for a month",
+        "and on for a day",
+        "off each night and over the weekend",
+        "run once a week",
+        "summer time, set by hand",
+        "put right while it runs",
+        "put right while it is off, too far",
+    ],
+)
+def test_nothing_goes_by_a_clock_that_has_just_leapt(
+    world: World, course: list[tuple[float, str]], left: bool
+) -> None:
+    world.filed("2027/01/a.pdf", days_ago=20)
+    world.expire()
+    for hours, how in course:
+        world.passes(hours, how)
+    assert (world.archive / "2027/01/a.pdf").exists() == left
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"[1, 2", b'{"at": "noon"}', b"[[]]"])
+def test_without_word_of_the_last_process_the_ledger_knows_the_time(
+    world: World, kept: bytes | None
+) -> None:
+    world.filed("2027/01/a.pdf", days_ago=2)
+    world.expire()
+    (world.root / ".ocrd/clock.json").unlink()
+    if kept is not None:
+        (world.root / ".ocrd/clock.json").write_bytes(kept)
+    world.passes(YEAR, "off")
+    assert world.left() == ["2027/", "2027/01/", "2027/01/a.pdf"]
+    world.passes(25, "runs")
+    assert world.left() == []
+
+
+def test_a_leap_is_said_once_and_in_the_status_until_it_has_stood_for_a_day(world: World) -> None:
+    job = world.filed("2027/01/a.pdf", days_ago=20)
+    for hours, how in ((1, "runs"), (YEAR, "leaps"), (1, "runs"), (1, "runs")):
+        world.passes(hours, how)
+    (said,) = world.told
+    assert (said.name, said.fields["kind"]) == ("clock.leapt", "clock-leapt")
+    (trouble,) = world.troubles.told()
+    assert trouble["message"] == (
+        "the clock leapt ahead by 365 days, 0:00:00, or the machine was off: nothing is deleted "
+        "for its age until it has stood for a day"
+    )
+    assert "timedatectl" in trouble["hint"]
+    world.expire(keep_done_days=1)
+    assert world.ledger.job(job.id) == job  # not forgotten either
+    world.passes(24, "runs")
+    assert [each.name for each in world.told] == ["clock.leapt", "archive.expired"]
+    assert world.troubles.told() == []
+
+
+def test_what_was_filed_while_the_clock_was_put_back_is_as_young_as_what_came_before_it(
+    world: World,
+) -> None:
+    world.filed("2026/12/before.pdf", days_ago=20)
+    stale = world.filed("1970/01/a.pdf", days_ago=NOW / DAY_S - 1)
+    world.expire(keep_done_days=25)
+    assert "1970/01/a.pdf" in world.left()
+    assert world.ledger.job(stale.id) == stale
+    world.passes(11 * 24, "runs")
+    world.expire(keep_done_days=25)
+    assert world.left() == []
+    assert world.ledger.jobs() == []
+
+
+class Full(Disk):
+    """Has no room for a single byte."""
+
+    def write(self, path: Path, content: bytes, mode: int = 0) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def test_a_full_disk_is_emptied_though_the_time_cannot_be_kept(world: World) -> None:
+    world.filed("2026/11/a.pdf")
+    world.ages = AgeClock(
+        world.root / ".ocrd/clock.json", disk=Full(), wall=world.clock, elapsed=lambda: 0.0
+    )
+    world.expire()
+    assert world.left() == []
 
 
 def test_folders_in_which_originals_are_filed_today_stay_though_empty(world: World) -> None:
@@ -287,15 +435,15 @@ def test_an_archive_that_is_not_mounted_is_waited_for(world: World) -> None:
 
 
 def test_a_job_is_not_forgotten_before_its_original_is_deleted(world: World) -> None:
-    young = world.filed("2026/12/young.pdf", days_ago=20)
     old = world.filed("2026/11/old.pdf", days_ago=40)
     kept = world.filed("kept.pdf", folder="kept", days_ago=20)
+    young = world.filed("2026/12/young.pdf", days_ago=20)
     world.expire(keep_done_days=10)
     assert (world.root / "archive/kept/kept.pdf").exists()
     assert world.ledger.job(young.id) == young  # 10 days passed, but its original has 30
     assert world.ledger.job(old.id) is None
     assert world.ledger.job(kept.id) is None
-    world.clock.now = NOW + 11 * DAY_S
+    world.passes(11 * 24, "runs")
     world.expire(keep_done_days=10)
     assert world.ledger.job(young.id) is None
     assert world.left() == []
@@ -328,6 +476,15 @@ def test_the_daemon_does_it_and_then_forgets_the_job(tmp_path: Path) -> None:
     text = text.replace("[watch]", "[ledger]\nkeep_done_days = 0.00001\n[watch]")
     tree.config.write_text(f"{text}keep_archive_days = 0.00001\n", encoding="utf-8")
     time.sleep(1.0)  # longer than a hundred-thousandth of a day
+    seen = tree.root / ".ocrd/clock.json"
+    seen.write_text(json.dumps([time.time() - 365 * DAY_S, 0, 0]))
+    with daemon(tree):
+        wait_for(lambda: "clock.leapt" in log(tree))
+        wait_for(lambda: ask(tree, "status")["troubles"])
+        assert [each["kind"] for each in ask(tree, "status")["troubles"]] == ["clock-leapt"]
+    assert log(tree).count("clock.leapt") == 1
+    assert tree.visible("archive") == ["a.jpg"]
+    seen.unlink()
     with daemon(tree):
         wait_for(lambda: ask(tree, "jobs")["jobs"] == [])
     assert log(tree).count("archive.expired") == 1

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,17 @@ class TestTheNumbers:
         for folder in ("b", "a", "c"):
             queued(ledger, "x.pdf", folder)
         assert [each.folder for each in glance(path).folders] == ["a", "b", "c"]
+
+    def test_the_last_files_are_not_those_of_a_clock_that_was_put_back(
+        self, ledger: Ledger, path: Path, clock: Clock
+    ) -> None:
+        clock.now = time.time() + 365 * 86400
+        done(ledger, "a year ahead.pdf")
+        failed(ledger, "a year ahead too.pdf")
+        clock.now = time.time() - 60
+        done(ledger, "put right.pdf")
+        last = [each.source for each in glance(path, ended=1).ended]
+        assert last == ["put right.pdf", "a year ahead too.pdf"]
 
     def test_are_none_where_there_is_no_ledger_yet(self, path: Path) -> None:
         assert glance(path) == Glance()
