@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, select, tuple_, update
 
 from ocrd.files import display
 from ocrd.job import GIVEN_UP, UNDELIVERED, Found, Job, JobError, JobState, Member, Place
@@ -183,21 +183,16 @@ def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[str, Job
 def _alone(
     tx: Transaction, folder: str, sources: Iterable[str], *such: ColumnElement[bool]
 ) -> list[Job]:
-    """Jobs of single files with these names in the inbox that also meet the conditions `such`."""
-    found: list[Job] = []
-    for some in batches(sources):
-        found += jobs_by(tx, select(jobs).where(_alone_at(folder, some), *such))
-    return found
-
-
-def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
-    """The condition for jobs of single files with one of these names in a folder's inbox.
+    """Jobs of single files with these names in the inbox that also meet the conditions `such`.
 
     SQLite searches an index for many names of one folder, but scans all of it for many pairs of a
     folder and a name.
     """
-    named = jobs.c.source.in_(padded(sources))
-    return and_(AT_INBOX, jobs.c.folder == folder, jobs.c.members.is_(None), named)
+    alone = select(jobs).where(AT_INBOX, jobs.c.folder == folder, jobs.c.members.is_(None), *such)
+    found: list[Job] = []
+    for some in batches(sources):
+        found += jobs_by(tx, alone.where(jobs.c.source.in_(padded(some))))
+    return found
 
 
 # --- writing rows ---
@@ -217,7 +212,11 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
         elif not _same(job, found):
             results[index] = _requeue(tx, job, found)
     new = [batch[index] for index in fresh]
-    _give_up(tx, batch[0].folder, [part.source for each in new for part in each.members])
+    # No `retry` of refused files that are now read as parts of a document.
+    parts = [part.source for each in new for part in each.members]
+    for given_up in _alone(tx, batch[0].folder, parts, jobs.c.state.in_(GIVEN_UP)):
+        moot = update(jobs).where(jobs.c.id == given_up.id).values(place=Place.GONE)
+        tx.connection.execute(moot)
     for index, row in zip(fresh, _add(tx, new, {}, Happening.QUEUED), strict=True):
         results[index] = to_job(row)
     return results
@@ -246,20 +245,30 @@ def _add(
     """Insert a row for each file, in the order of `found`."""
     rows: list[dict[str, Any]] = []
     for each in found:
-        told = {**_new(each, tx.now), **values}
+        told = {
+            **each.facts(),
+            "token": secrets.token_hex(8),
+            "folder": each.folder,
+            "source": each.source,
+            "shown": display(each.source),
+            "state": JobState.QUEUED,
+            "place": Place.INBOX,
+            "epoch": 0,
+            "attempts": 0,
+            "priority": each.priority,
+            "pages_done": 0,
+            "created_at": tx.now,
+            "not_before": 0,
+            "cancel_requested": 0,
+            "entries": 1,
+            "members": each.members,
+            **values,
+        }
         given = ", ".join(f":{column}" for column in told)
         new = f"INSERT INTO jobs ({', '.join(told)}) VALUES ({given}) {RETURNING}"  # noqa: S608 - our own constants
         rows += returned(tx, new, told)
     note(tx, rows, name, detail)
     return rows
-
-
-def _give_up(tx: Transaction, folder: str, sources: Iterable[str]) -> None:
-    """Mark refused jobs of files that are now read as parts of a document: no `retry` of them."""
-    ended = jobs.c.state.in_(GIVEN_UP)
-    for some in batches(sources):
-        given_up = update(jobs).where(_alone_at(folder, some), ended)
-        tx.connection.execute(given_up.values(place=Place.GONE))
 
 
 def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
@@ -311,23 +320,3 @@ def _waits(job: Job) -> bool:
     """
     begun = bool(job.members) and job.epoch > 0
     return job.state is JobState.QUEUED and job.ending is None and not begun
-
-
-def _new(found: Found, now: float) -> dict[str, Any]:
-    return found.facts() | {
-        "token": secrets.token_hex(8),
-        "folder": found.folder,
-        "source": found.source,
-        "shown": display(found.source),
-        "state": JobState.QUEUED,
-        "place": Place.INBOX,
-        "epoch": 0,
-        "attempts": 0,
-        "priority": found.priority,
-        "pages_done": 0,
-        "created_at": now,
-        "not_before": 0,
-        "cancel_requested": 0,
-        "entries": 1,
-        "members": found.members,
-    }

@@ -150,30 +150,8 @@ class Worker:
         """As `_planned`, without its checks: under names that are free now."""
         p, name = self._parts, self._delivery.plan(job, folder)
         artefacts, images = in_bundle(folder, name)
-        return name, BundleSpec(
-            source=original.path,
-            name=artefacts,
-            kind=original.kind,
-            pages=p.spool.page_log(job).path,
-            into=p.spool.new_bundle(job),
-            outputs=folder.outputs,
-            answers=folder.mode.answers,
-            dpi=p.dpi,
-            facts=self._facts(job, folder) | original.facts(),
-            origins=original.origins(),
-            separator=separator_of(folder),
-            pdf_text=folder.pdf_text,
-            drop_blank=folder.drop_blank,
-            upright=folder.upright,
-            images=images,
-            title=name.name,
-        )
-
-    def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
-        """The sidecar's head: what was read, by which engine, and how."""
-        p = self._parts
         kind, model = p.engine.named(folder.language)
-        return {
+        facts: dict[str, Any] = {  # the sidecar's head: what was read, by which engine, and how
             "source": display(job.source),
             "folder": job.folder,
             "job": job.id,
@@ -190,6 +168,24 @@ class Worker:
             "queued_at": _isotime(job.created_at),
             "finished_at": _isotime(p.clock()),
         }
+        return name, BundleSpec(
+            source=original.path,
+            name=artefacts,
+            kind=original.kind,
+            pages=p.spool.page_log(job).path,
+            into=p.spool.new_bundle(job),
+            outputs=folder.outputs,
+            answers=folder.mode.answers,
+            dpi=p.dpi,
+            facts=facts | original.facts(),
+            origins=original.origins(),
+            separator=separator_of(folder),
+            pdf_text=folder.pdf_text,
+            drop_blank=folder.drop_blank,
+            upright=folder.upright,
+            images=images,
+            title=name.name,
+        )
 
     async def _deliver(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """Steps 6 to 9, and the end of step 5 for a bundle just built."""

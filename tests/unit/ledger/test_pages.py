@@ -199,8 +199,8 @@ class TestAThickDocument:
         self, ledger: Ledger
     ) -> None:
         job = opened(ledger, 200)
-        for number in sorted(range(1, 201), key=lambda n: n * 7919 % 211):
-            ledger.progress(job, [page_row(page(number), f'{{"page":{number}}}', "r")])
+        mixed = sorted(range(1, 201), key=lambda n: n * 7919 % 211)
+        ledger.progress(job, [page_row(page(n), f'{{"page":{n}}}', "r") for n in mixed])
         assert list(ledger.payloads(job, "r")) == [
             (page(number), f'{{"page":{number}}}') for number in range(1, 201)
         ]

@@ -23,6 +23,7 @@ HOSTILE = [
     "line\u2028separator\x85.pdf",
     "right\u202eto left.pdf",
     'quote" event=job.done folder="other',
+    '", "event": "job.failed',
     "nul\x00bell\x07.pdf",
     "x" * 255,
 ]
@@ -46,6 +47,7 @@ def test_no_name_breaks_its_line_or_reaches_the_terminal(form: str, name: str) -
     assert len(line.splitlines()) == 1
     assert line.isprintable()
     line.encode()  # no lone surrogates
+    assert form == "plain" or json.loads(line)["event"] == "job.done"
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
@@ -74,11 +76,6 @@ def test_json_lines_carry_name_level_and_fields() -> None:
 def test_a_name_that_was_escaped_where_it_was_emitted_is_not_escaped_again() -> None:
     told = json.loads(written("json", "info", display("two\nlines.pdf")))
     assert told["source"] == r"two\nlines.pdf"
-
-
-def test_a_forged_event_is_only_text_in_json() -> None:
-    forged = '", "event": "job.failed'
-    assert json.loads(written("json", "info", forged))["event"] == "job.done"
 
 
 @pytest.mark.parametrize("form", ["plain", "auto"])  # where there is no terminal

@@ -80,34 +80,35 @@ def test_a_turned_page_comes_out_turned(
     assert corners(image) == expected
 
 
-def test_only_what_the_crop_box_shows_is_rendered(put: Put, wanted: Rendering) -> None:
-    content = one_page(
-        b"0 1 1 rg 0 0 800 900 re f " + flag_content(600, 600, 100, 200),
-        box=b"[0 0 800 900]",
-        page=b"/CropBox[100 200 700 800]",
-    )
+@pytest.mark.parametrize(
+    ("drawn", "box", "entries", "size"),
+    [
+        ((600, 600, 100, 200), b"0 0 800 900", b"/CropBox[100 200 700 800]", (1200, 1200)),
+        ((600, 600, -300, 50), b"-300 50 300 650", b"", (1200, 1200)),
+        ((300, 300), b"0 0 300 300", b"/UserUnit 2", (1200, 1200)),
+        ((100, 80), b"0 0 100 80", b"", (1000, 800)),
+    ],
+    ids=[
+        "only what the crop box shows",
+        "a box that does not begin at zero",
+        "a unit larger than a point",
+        "a stamp gets enough pixels",
+    ],
+)
+def test_a_page_is_rendered_as_its_boxes_and_units_say(
+    drawn: tuple[int, ...],
+    box: bytes,
+    entries: bytes,
+    size: tuple[int, int],
+    put: Put,
+    wanted: Rendering,
+) -> None:
+    beyond = b"0 1 1 rg 0 0 800 900 re f " if entries.startswith(b"/CropBox") else b""
+    content = one_page(beyond + flag_content(*drawn), box=b"[%s]" % box, page=entries)
 
     image = page(put(content), 1, wanted)
-    assert (image.width, image.height) == (1200, 1200)
+    assert (image.width, image.height) == size
     assert corners(image) == CORNERS
-
-
-def test_a_box_that_does_not_begin_at_zero_is_no_trouble(put: Put, wanted: Rendering) -> None:
-    content = one_page(flag_content(600, 600, -300, 50), box=b"[-300 50 300 650]")
-
-    assert corners(page(put(content), 1, wanted)) == CORNERS
-
-
-def test_a_unit_larger_than_a_point_counts(put: Put, wanted: Rendering) -> None:
-    content = one_page(flag_content(300, 300), box=b"[0 0 300 300]", page=b"/UserUnit 2")
-
-    assert page(put(content), 1, wanted).width == 1200
-
-
-def test_a_stamp_of_a_page_gets_enough_pixels(put: Put, wanted: Rendering) -> None:
-    image = page(put(one_page(flag_content(100, 80), box=b"[0 0 100 80]")), 1, wanted)
-
-    assert (image.width, image.height) == (1000, 800)
 
 
 @pytest.mark.parametrize("box", [b"[0 0 0 0]", b"[9 9 9 9]", b"(nonsense)", b"[1e30 0 -1e30 5]"])
