@@ -29,6 +29,7 @@ from ocrd.worker.calls import Calls
 from ocrd.worker.pages import Parts
 from tests.integration.tree import Tree, ask, daemon, log, scan
 from tests.support.impostors import link, pipe
+from tests.support.needs import few
 from tests.support.waiting import wait_for
 from tests.unit.ledger.making import Clock, opened
 
@@ -449,7 +450,7 @@ def test_a_job_is_not_forgotten_before_its_original_is_deleted(world: World) -> 
     assert world.left() == []
 
 
-@pytest.mark.parametrize("fatal", range(1, 12))
+@pytest.mark.parametrize("fatal", few(range(1, 12)))
 def test_a_crash_at_any_call_loses_nothing_else_and_the_next_round_ends_it(
     world: World, fatal: int
 ) -> None:
