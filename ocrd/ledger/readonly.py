@@ -38,6 +38,7 @@ WEB = "web.db"  # beside the ledger: tokens, and the jobs that came over HTTP
 _NUMBERS = {SEARCH: "SELECT max(job) FROM pages", WEB: "SELECT max(job) FROM handed"}
 
 _GLANCE_BUSY_S = 2.0
+_AHEAD_S = 3600.0  # a clock set right by less changes nothing in the order of the last files
 _BUSY_S = 10.0
 _FOLDERS = """
     SELECT folder,
@@ -98,7 +99,8 @@ def glance(path: Path, ended: int = 0) -> Glance:
     """Count the jobs of the ledger at `path`, changing nothing.
 
     Of the done, failed and cancelled jobs, the last `ended` each are included, the latest first.
-    Those of the future, before a clock was put back, come last, and done ones not at all.
+    Those of a clock that was an hour or more ahead and was then put right come last, and done ones
+    are left out.
 
     Raises:
         LedgerError: It is damaged, locked, newer than this code, or cannot be read.
@@ -158,13 +160,13 @@ def _counted(path: Path, ended: int, still: bool) -> Glance:
     with closing(_connect(path, _GLANCE_BUSY_S, still)) as raw:
         if known_version(raw, path, NEWEST) == 0:
             return Glance()
-        raw.row_factory, now = sqlite3.Row, time.time()
+        raw.row_factory, until = sqlite3.Row, time.time() + _AHEAD_S
         folders = tuple(FolderGlance(**dict(row)) for row in raw.execute(_FOLDERS))
-        rows = raw.execute(_DONE, (now, ended)).fetchall()
+        rows = raw.execute(_DONE, (until, ended)).fetchall()
         for state in ("failed", "cancelled"):
             rows += raw.execute(_GIVEN_UP, (state, ended)).fetchall()
         jobs = [Latest(**{**dict(row), "source": os.fsdecode(row["source"])}) for row in rows]
-        jobs.sort(key=lambda job: ((at := job.finished_at or 0.0) <= now, at), reverse=True)
+        jobs.sort(key=lambda job: ((at := job.finished_at or 0.0) <= until, at), reverse=True)
         return Glance(folders, tuple(jobs))
 
 
