@@ -37,7 +37,6 @@ _CHUNK = 1 << 20
 _PIECE = 1 << 16
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OURS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_REPLACE = _OURS | os.O_TRUNC
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -122,6 +121,7 @@ class _Closable(Protocol):
 
 
 T = TypeVar("T", bound=_Closable)
+R = TypeVar("R")
 
 
 class OpenDocuments(Generic[T]):
@@ -229,7 +229,7 @@ class Disk:
         held: dict[str, int] = vars(self._held)
         name = str(folder)
         before = held.get(name)
-        descriptor = held[name] = self._open_folder(folder)
+        descriptor = held[name] = self._open(folder, _LIST)
         try:
             yield
         finally:
@@ -239,26 +239,50 @@ class Disk:
                 held[name] = before
             os.close(descriptor)
 
-    def _place(self, path: Path) -> _At:
-        """The folder descriptor and the name to pass to a system call for `path`."""
+    def _at(self, path: Path, call: Callable[[int | None, str], R]) -> R:
+        """What `call` answers to `path` as the kernel is given it: a folder's descriptor, a name.
+
+        Below no tree the descriptor is None, and the name the whole path.  An error tells the whole
+        path in any case.
+        """
         whole = above = str(path)
         held: dict[str, int] = vars(self._held)
         while above and above not in self._trees:
             above = above.rpartition("/")[0]
             if above in held:
                 break
-        return _At(whole, above, held.get(above))
+        place, opened = held.get(above), list[int]()
+        try:
+            if not above:
+                return call(None, whole)
+            if place is None:
+                opened.append(place := os.open(above, _FOLDER))
+            folder, _, name = whole[len(above) + 1 :].rpartition("/")
+            if folder:
+                opened.append(place := _open_beneath(place, folder, f"{above}/{folder}"))
+            return call(place, name or ".")
+        except OSError as error:
+            if error.filename2 is not None and not str(error.filename2).startswith("/"):
+                error.filename2 = whole
+            elif not str(error.filename).startswith("/"):
+                error.filename = whole
+            raise
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
-    @contextlib.contextmanager
-    def _new(self, path: Path, source: Path | None = None) -> Iterator[tuple[int | None, str]]:
-        """As `_place`, for a name that is to be created, or given to the file at `source`.
+    def _make(
+        self, path: Path, call: Callable[[int | None, str], R], source: Path | None = None
+    ) -> R:
+        """As `_at`, for a name that is to be created, or given to the file at `source`.
 
         exFAT through FUSE reports ENOENT for a name that it does not accept.  If neither the
         folder nor the source is gone, EILSEQ is raised instead, as by other file systems.
         """
-        with self._place(path) as (folder, name):
+
+        def make(folder: int | None, name: str) -> R:
             try:
-                yield folder, name
+                return call(folder, name)
             except FileNotFoundError as error:
                 if folder is None or not os.fstat(folder).st_nlink:
                     raise
@@ -266,21 +290,30 @@ class Disk:
                     raise
                 raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(path)) from error
 
-    def _open(self, path: Path, flags: int) -> int:
-        with self._place(path) as (folder, name):
-            return os.open(name, flags, dir_fd=folder)
+        return self._at(path, make)
 
-    def _open_folder(self, path: Path, flags: int = _LIST) -> int:
+    def _at_both(
+        self, source: Path, target: Path, call: Callable[[int | None, str, int | None, str], None]
+    ) -> None:
+        """`_at` for a call that gives `target`, which is new, to the file at `source`."""
+        self._at(
+            source,
+            lambda here, old: self._make(
+                target, lambda there, new: call(here, old, there, new), source
+            ),
+        )
+
+    def _open(self, path: Path, flags: int) -> int:
         """A descriptor of `path`, which may be a link only if it is the root of a tree."""
         if str(path) in self._trees:
             return os.open(path, flags & ~os.O_NOFOLLOW)
-        return self._open(path, flags)
+        return self._at(path, lambda folder, name: os.open(name, flags, dir_fd=folder))
 
     @contextlib.contextmanager
     def _opened(self, path: Path, flags: int = _LIST) -> Iterator[int]:
-        """As `_open_folder`, and closed at the end; a folder that this thread holds is reused."""
+        """As `_open`, and closed at the end; a folder that this thread holds is reused."""
         held: int | None = vars(self._held).get(str(path))
-        descriptor = self._open_folder(path, flags) if held is None else held
+        descriptor = self._open(path, flags) if held is None else held
         try:
             yield descriptor
         finally:
@@ -303,8 +336,9 @@ class Disk:
 
     def _look(self, path: Path, *, follow: bool) -> os.stat_result | None:
         try:
-            with self._place(path) as (folder, name):
-                return os.stat(name, dir_fd=folder, follow_symlinks=follow)
+            return self._at(
+                path, lambda folder, name: os.stat(name, dir_fd=folder, follow_symlinks=follow)
+            )
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
@@ -360,31 +394,40 @@ class Disk:
         rename = getattr(_libc, "renameat2", None)
         if rename is None:  # a C library older than glibc 2.28
             raise _os_error(errno.ENOSYS, source, target)
-        with self._place(source) as (here, old), self._new(target, source) as (there, new):
+
+        def renamed(here: int | None, old: str, there: int | None, new: str) -> None:
             here, there = (_AT_FDCWD if at is None else at for at in (here, there))
             places = (here, os.fsencode(old), there, os.fsencode(new))
             if rename(*places, _RENAME_NOREPLACE) != 0:
                 raise _os_error(ctypes.get_errno(), source, target)
 
+        self._at_both(source, target, renamed)
+
     def rename(self, source: Path, target: Path) -> None:
         """Plain `rename`: replaces a file or an empty folder of that name."""
-        with self._place(source) as (here, old), self._new(target, source) as (there, new):
-            os.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
+        self._at_both(
+            source,
+            target,
+            lambda here, old, there, new: os.rename(old, new, src_dir_fd=here, dst_dir_fd=there),
+        )
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name (a hard link)."""
-        with self._place(source) as (here, old), self._new(target, source) as (there, new):
-            os.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+        self._at_both(
+            source,
+            target,
+            lambda here, old, there, new: os.link(
+                old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False
+            ),
+        )
 
     def unlink(self, path: Path) -> None:
         """Remove a file's name."""
-        with self._place(path) as (folder, name):
-            os.unlink(name, dir_fd=folder)
+        self._at(path, lambda folder, name: os.unlink(name, dir_fd=folder))
 
     def rmdir(self, path: Path) -> None:
         """Remove an empty folder."""
-        with self._place(path) as (folder, name):
-            os.rmdir(name, dir_fd=folder)
+        self._at(path, lambda folder, name: os.rmdir(name, dir_fd=folder))
 
     # --- making ---
 
@@ -393,37 +436,36 @@ class Disk:
         if self.tree_of(path) == path:  # a tree itself: there is no descriptor of it yet
             path.mkdir(mode)
             return
-        with self._new(path) as (folder, name):
-            os.mkdir(name, mode, dir_fd=folder)
+        self._make(path, lambda folder, name: os.mkdir(name, mode, dir_fd=folder))
 
     def create(self, path: Path) -> None:
         """Create an empty file; fails if the name is taken."""
-        with self._new(path) as (folder, name):
-            os.close(os.open(name, _CREATE, 0o600, dir_fd=folder))
+        self._make(path, lambda at, name: os.close(os.open(name, _CREATE, 0o600, dir_fd=at)))
 
     def write(self, path: Path, content: bytes, mode: int = AROUND) -> None:
         """Create a small file or replace its contents.  Not atomic, not yet durable."""
-        with self._new(path) as (folder, name):
-            descriptor = os.open(name, _REPLACE, mode, dir_fd=folder)
-            try:
-                write_all(descriptor, content)
-            finally:
-                os.close(descriptor)
+        self._put(path, content, mode, 0, durable=False)
 
     def append(self, path: Path, content: bytes, end: int) -> None:
         """Write `content` from byte `end` on, as the file's new end; it is on the disk on return.
 
         The file is created if it is missing.
         """
-        with self._new(path) as (folder, name):
-            descriptor = os.open(name, _OURS, 0o600, dir_fd=folder)
+        self._put(path, content, 0o600, end, durable=True)
+
+    def _put(self, path: Path, content: bytes, mode: int, end: int, *, durable: bool) -> None:
+        def put(folder: int | None, name: str) -> None:
+            descriptor = os.open(name, _OURS, mode, dir_fd=folder)
             try:
                 os.ftruncate(descriptor, end)
                 os.lseek(descriptor, end, os.SEEK_SET)
                 write_all(descriptor, content)
-                os.fdatasync(descriptor)
+                if durable:
+                    os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
+
+        self._make(path, put)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a regular file with its mode and times to a free name.  Not yet durable.
@@ -433,7 +475,7 @@ class Disk:
         """
         from shutil import copyfileobj  # slow to load, and not needed by `ocrd status`
 
-        with self.open(source) as reading, self._new(target) as (folder, name):
+        def copy(folder: int | None, name: str) -> int:
             if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(source))
             with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=folder), "wb") as writing:
@@ -445,8 +487,10 @@ class Disk:
                     os.fchmod(writing.fileno(), stat.S_IMODE(facts.st_mode))
                 with contextlib.suppress(PermissionError):
                     os.utime(writing.fileno(), ns=(facts.st_atime_ns, facts.st_mtime_ns))
-                copied = os.fstat(writing.fileno()).st_size
-            if copied != os.fstat(reading.fileno()).st_size:
+                return os.fstat(writing.fileno()).st_size
+
+        with self.open(source) as reading:
+            if self._make(target, copy) != os.fstat(reading.fileno()).st_size:
                 raise SourceChangedError(
                     f"{display(source)}: its length changed while it was copied",
                     hint="Nothing to do: it is tried again when the file has come to rest.",
@@ -454,20 +498,21 @@ class Disk:
 
     def chmod(self, path: Path, mode: int) -> None:
         """Set the permissions of a file or folder; a link is refused."""
-        with self._place(path) as (folder, name):
-            descriptor = os.open(name, _NODE, dir_fd=folder)
-            try:  # fchmod(2) refuses O_PATH, and opening the file otherwise may not be permitted
-                os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 - a bare call
-            except OSError as error:
-                error.filename = str(path)
-                raise
-            finally:
-                os.close(descriptor)
+        descriptor = self._at(path, lambda folder, name: os.open(name, _NODE, dir_fd=folder))
+        try:  # fchmod(2) refuses O_PATH, and opening the file otherwise may not be permitted
+            os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 - a bare call
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        finally:
+            os.close(descriptor)
 
     def chgrp(self, path: Path, gid: int) -> None:
         """Give a file or folder to a group."""
-        with self._place(path) as (folder, name):
-            os.chown(name, -1, gid, dir_fd=folder, follow_symlinks=False)
+        self._at(
+            path,
+            lambda folder, name: os.chown(name, -1, gid, dir_fd=folder, follow_symlinks=False),
+        )
 
     # --- making durable ---
 
@@ -499,53 +544,6 @@ def _fsync(descriptor: int, path: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:  # the kernel was given a descriptor; the operator needs the name
         raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-class _At:
-    """A path as the kernel is given it: a folder descriptor (None below no tree) and a name.
-
-    A class, because a generator costs several times as much, and each file takes a hundred of them.
-
-    Args:
-        path: The whole path.
-        tree: The tree, or the folder that the thread holds, that contains it; empty for none.
-        held: A descriptor of that tree or folder, if the thread holds one.
-    """
-
-    __slots__ = ("_held", "_opened", "_path", "_tree")
-
-    def __init__(self, path: str, tree: str, held: int | None) -> None:
-        self._path = path
-        self._tree = tree
-        self._held = held
-        self._opened: list[int] = []
-
-    def __enter__(self) -> tuple[int | None, str]:
-        if not self._tree:
-            return None, self._path
-        place = self._held
-        try:
-            if place is None:
-                self._opened.append(place := os.open(self._tree, _FOLDER))
-            folder, _, name = self._path[len(self._tree) + 1 :].rpartition("/")
-            if folder:
-                place = _open_beneath(place, folder, f"{self._tree}/{folder}")
-                self._opened.append(place)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return place, name or "."
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        for descriptor in self._opened:
-            os.close(descriptor)
-        if not isinstance(error, OSError):
-            return
-        # The kernel was given a name in a folder: report the whole path.
-        if error.filename2 is not None and not str(error.filename2).startswith("/"):
-            error.filename2 = self._path
-        elif not str(error.filename).startswith("/"):
-            error.filename = self._path
 
 
 def _open_beneath(tree: int, folder: str, path: str) -> int:
