@@ -43,6 +43,7 @@ class Inbox:
         wake: Called after jobs were recorded; from any thread.
         max_bytes: Larger files are refused; None for no limit.
         make: Whether to create the inbox if it is missing.
+        clock: Monotonic, seconds.
         watch: Further arguments for its `Watcher`.
 
     Attributes:
@@ -60,6 +61,7 @@ class Inbox:
         wake: Callable[[], object],
         max_bytes: int | None = None,
         make: bool = False,
+        clock: Callable[[], float] = time.monotonic,
         **watch: Any,
     ) -> None:
         self.folder = folder
@@ -67,7 +69,7 @@ class Inbox:
         self._disk = Disk()
         self._disk.know(folder.inbox)
         self._ledger, self._events, self._wake = ledger, events, wake
-        self._clock = time.monotonic
+        self._clock = clock
         self._max_bytes = max_bytes
         self._make = make
         self._watch = watch

@@ -20,11 +20,13 @@ from ocrd.config.schema import WatchSettings
 from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.inbox.admit import LARGE_BYTES
-from ocrd.inbox.inbox import Inbox
+from ocrd.inbox.inbox import EMPTY_S, Inbox
 from ocrd.inbox.inboxes import Inboxes
+from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.submit import submit
 from ocrd.job import Found, Job, JobState
 from tests.support.waiting import HANG_S, wait_for
+from tests.unit.inbox.support import Clock
 from tests.unit.ledger.making import opened
 
 BY_PAUSE = "join = 'pause'\njoin_pause_s = 1"
@@ -83,6 +85,46 @@ class House:
         finally:
             inboxes.stop()
 
+    @contextmanager
+    def stepped(
+        self, keys: str = "", rescan_s: float = 60.0, settle_s: float | None = 0.3
+    ) -> Iterator[Inbox]:
+        """An inbox without a thread: `until` steps it, and turns its clock."""
+        folder, events = self.folder("hall", keys, settle_s), Events(self.told.append)
+        memory = self.root / "memory" / "hall.json"
+        self.clock = Clock()
+        self.stepping = Inbox(
+            folder,
+            self.ledger,
+            events,
+            wake=lambda: None,
+            max_bytes=1 << 40,
+            rescan_s=rescan_s,
+            memory=memory,
+            clock=self.clock,
+        )
+        self.stepping.step()
+        watcher = self.stepping.watcher
+        with contextlib.closing(Inotify()) as self.inotify:
+            watcher.listen(self.inotify if watcher.wants_events else None)
+            yield self.stepping
+            watcher.stop()
+
+    def until(self, true: Callable[[], object], most: float = 600.0) -> None:
+        """Step the inbox, a tenth of a second apart by its clock, until this is true."""
+        end = self.clock() + most
+        while not true():
+            assert self.clock() < end, "it never came"
+            for event in self.inotify.read():
+                self.stepping.watcher.heard(event)
+            self.stepping.step()
+            self.clock.turn(0.1)
+
+    def turn(self, seconds: float) -> None:
+        """The same for so long."""
+        end = self.clock() + seconds
+        self.until(lambda: self.clock() >= end)
+
     def drop(self, *names: str, written: float | None = None) -> None:
         for name in names:
             path = self.inbox / name
@@ -114,170 +156,171 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
+@pytest.mark.parametrize(
+    ("keys", "dropped", "jobs"),
+    [
+        (
+            BY_NAME,
+            ["b_2.jpg", "a_10.jpg", "a_9.jpg", "sub/a_1.jpg", "b_1.jpg", "other.pdf"],
+            {
+                "a": ["a_9.jpg", "a_10.jpg"],
+                "b": ["b_1.jpg", "b_2.jpg"],
+                "sub/a": ["sub/a_1.jpg"],
+                "other.pdf": [],
+            },
+        ),
+        (BY_NAME, ["a_1.jpg", "a_3.jpg", "a_2.jpg -> a_1.jpg"], {"a": ["a_1.jpg", "a_3.jpg"]}),
+        (
+            BY_PAUSE,
+            ["1.jpg @100", "2.jpg @100.5", "3.jpg @200", "4.jpg @200.5", "alone.pdf @400"],
+            {"1": ["1.jpg", "2.jpg"], "3": ["3.jpg", "4.jpg"], "alone.pdf": []},
+        ),
+        (
+            BY_PAUSE,
+            ["in/scan 9.jpg", "in/scan 10.jpg", "in/scan 11.jpg"],
+            {"in/scan 9": ["in/scan 9.jpg", "in/scan 10.jpg", "in/scan 11.jpg"]},
+        ),
+    ],
+    ids=["by their names", "but not a page that cannot be read", "where pauses were", "at once"],
+)
+def test_what_lies_in_the_inbox_is_joined_and_recorded_once(
+    house: House, keys: str, dropped: list[str], jobs: dict[str, list[str]]
+) -> None:
+    for each in dropped:
+        name, _, target = each.partition(" -> ")
+        name, _, written = name.partition(" @")
+        if target:
+            (house.inbox / name).symlink_to(target)
+        else:
+            house.drop(name, written=float(written) if written else None)
+    for _restart in range(2):
+        with house.stepped(keys) as intake:
+            house.until(intake.settled)
+        assert house.jobs() == jobs
+    refused = [job.source for job in house.ledger.jobs(state=JobState.FAILED)]
+    assert refused == [each.partition(" -> ")[0] for each in dropped if " -> " in each]
+    assert len(house.ledger.jobs()) == len(jobs) + len(refused)
+
+
 class TestByPause:
     def test_what_comes_one_soon_after_the_other_is_one_job(self, house: House) -> None:
-        with house.intake(BY_PAUSE.replace("1", "5")) as intake:
+        with house.stepped(BY_PAUSE.replace("1", "5")) as intake:
             for number in (9, 10, 11):
-                house.drop(f"in/scan {number}.jpg")
-                time.sleep(0.4)  # far less than the pause, even on a busy machine
+                house.drop(f"scan {number}.jpg", written=4.0 * number)
+                house.turn(4)
+                assert intake.report()["settling"] == number - 8
             assert house.jobs() == {}
             assert not intake.settled()
-            wait_for(intake.settled)
-        pages = ["in/scan 9.jpg", "in/scan 10.jpg", "in/scan 11.jpg"]
-        assert house.jobs() == {"in/scan 9": pages}
+            house.until(intake.settled)
+        assert house.jobs() == {"scan 9": ["scan 9.jpg", "scan 10.jpg", "scan 11.jpg"]}
         (told,) = house.events("job.queued")
-        assert (told["source"], told["files"]) == ("in/scan 9", 3)
-
-    def test_a_backlog_splits_where_the_pauses_were(self, house: House) -> None:
-        for first in (100, 200, 300):
-            house.drop(f"{first}.jpg", written=first)
-            house.drop(f"{first + 1}.jpg", written=first + 0.5)
-        house.drop("alone.pdf", written=400)
-        with house.intake(BY_PAUSE) as intake:
-            wait_for(intake.settled)
-        assert house.jobs() == {
-            "100": ["100.jpg", "101.jpg"],
-            "200": ["200.jpg", "201.jpg"],
-            "300": ["300.jpg", "301.jpg"],
-            "alone.pdf": [],
-        }
-
-    def test_files_that_wait_for_their_document_are_shown(self, house: House) -> None:
-        with house.intake(BY_PAUSE.replace("1", "600")) as intake:
-            house.drop("1.jpg", "2.jpg")
-            wait_for(lambda: intake.report()["settling"] == 2)
-            time.sleep(1.0)
-            assert (intake.report()["settling"], intake.settled()) == (2, False)
-        assert house.jobs() == {}
+        assert (told["source"], told["files"]) == ("scan 9", 3)
 
     def test_a_single_file_that_changes_while_it_is_queued_renews_its_job(
         self, house: House
     ) -> None:
         house.drop("letter.pdf")
-        with house.intake(BY_PAUSE) as intake:
-            wait_for(intake.settled)
+        with house.stepped(BY_PAUSE) as intake:
+            house.until(intake.settled)
             (before,) = house.ledger.jobs()
             (house.inbox / "letter.pdf").write_bytes(b"more")
-            wait_for(lambda: house.ledger.jobs()[0].size == 4)
+            house.until(lambda: house.ledger.jobs()[0].size == 4)
         assert [job.id for job in house.ledger.jobs()] == [before.id]
 
 
 class TestByName:
-    def test_names_say_what_belongs_together(self, house: House) -> None:
-        house.drop("b_2.jpg", "a_10.jpg", "a_9.jpg", "sub/a_1.jpg", "b_1.jpg", "other.pdf")
-        with house.intake(BY_NAME) as intake:
-            wait_for(intake.settled)
-        assert house.jobs() == {
-            "a": ["a_9.jpg", "a_10.jpg"],
-            "b": ["b_1.jpg", "b_2.jpg"],
-            "sub/a": ["sub/a_1.jpg"],
-            "other.pdf": [],
-        }
-
-    def test_a_restart_records_nothing_twice(self, house: House) -> None:
-        house.drop("a_1.jpg", "a_2.jpg", "other.pdf")
-        for _ in range(2):
-            with house.intake(BY_NAME) as intake:
-                wait_for(intake.settled)
-        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"], "other.pdf": []}
-        assert len(house.ledger.jobs()) == 2
-
-    def test_joining_switched_off_leaves_what_is_queued_together(self, house: House) -> None:
-        house.drop("a_1.jpg", "a_2.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(intake.settled)
-        house.drop("b_1.jpg", "b_2.jpg")
-        with house.intake("") as intake:
-            wait_for(intake.settled)
-        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"], "b_1.jpg": [], "b_2.jpg": []}
-
-    def test_files_that_were_only_touched_are_nothing_new(self, house: House) -> None:
-        house.drop("a_1.jpg", "a_2.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(intake.settled)
-            intake.watcher.hint("a_2.jpg")
-            house.drop("b_1.jpg")  # whatever becomes of the hint has become of it before this
-            wait_for(lambda: "b" in house.jobs())
-            wait_for(intake.settled)
-        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"], "b": ["b_1.jpg"]}
-        assert len(house.ledger.jobs()) == 2
-
-    def test_a_late_page_joins_its_document_while_that_waits(self, house: House) -> None:
+    @pytest.fixture
+    def waiting(self, house: House) -> Iterator[Inbox]:
+        """An inbox two of whose pages are a queued document."""
         house.drop("a_1.jpg", "a_3.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
-            house.drop("a_2.jpg")
-            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_2.jpg", "a_3.jpg"]})
-            wait_for(intake.settled)
+        with house.stepped(BY_NAME) as intake:
+            house.until(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
+            house.until(intake.settled)
+            yield intake
+
+    def test_joining_switched_off_leaves_what_is_queued_together(
+        self, house: House, waiting: Inbox
+    ) -> None:
+        house.drop("b_1.jpg", "b_2.jpg")
+        with house.stepped("") as intake:
+            house.until(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"], "b_1.jpg": [], "b_2.jpg": []}
+
+    def test_files_that_were_only_touched_are_nothing_new(
+        self, house: House, waiting: Inbox
+    ) -> None:
+        waiting.watcher.hint("a_3.jpg")
+        house.drop("b_1.jpg")  # whatever becomes of the hint has become of it before this
+        house.until(lambda: "b" in house.jobs())
+        house.until(waiting.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"], "b": ["b_1.jpg"]}
+        assert len(house.ledger.jobs()) == 2
+
+    def test_a_late_page_joins_its_document_while_that_waits(
+        self, house: House, waiting: Inbox
+    ) -> None:
+        house.drop("a_2.jpg")
+        house.until(lambda: house.jobs() == {"a": ["a_1.jpg", "a_2.jpg", "a_3.jpg"]})
+        house.until(waiting.settled)
         (first,) = house.ledger.jobs(state=JobState.CANCELLED)
         assert first.error is not None and first.error.kind == "source-changed"
 
-    def test_a_page_scanned_again_replaces_the_one_that_waits(self, house: House) -> None:
-        house.drop("a_1.jpg", "a_2.jpg")
-        with house.intake(BY_NAME):
-            wait_for(lambda: len(house.jobs()) == 1)
-            (house.inbox / "a_2.jpg").write_bytes(b"better")
-            wait_for(lambda: house.events("job.withdrawn"))
-            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]})
+    def test_a_page_scanned_again_replaces_the_one_that_waits(
+        self, house: House, waiting: Inbox
+    ) -> None:
+        (house.inbox / "a_3.jpg").write_bytes(b"better")
+        house.until(lambda: house.events("job.withdrawn"))
+        house.until(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
         (job,) = house.ledger.jobs(state=JobState.QUEUED)
         assert [member.size for member in job.members] == [len(b"page a_1.jpg"), len(b"better")]
 
-    def test_the_next_document_of_a_name_is_another_one(self, house: House) -> None:
+    def test_the_next_document_of_a_name_is_another_one(self, house: House, waiting: Inbox) -> None:
+        first = house.claim()
         house.drop("a_1.jpg", "a_2.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(lambda: len(house.jobs()) == 1)
-            first = house.claim()
-            house.drop("a_1.jpg", "a_2.jpg")
-            wait_for(lambda: len(house.jobs()) == 1)
-            wait_for(intake.settled)
+        house.until(lambda: len(house.jobs()) == 1)
+        house.until(waiting.settled)
         (second,) = house.ledger.jobs(state=JobState.QUEUED)
         assert second.id != first.id
         assert [each.source for each in second.members] == ["a_1.jpg", "a_2.jpg"]
 
-    def test_a_job_that_gave_its_files_up_is_joined_anew(self, house: House) -> None:
-        house.drop("a_1.jpg", "a_2.jpg", "a_3.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(lambda: len(house.jobs()) == 1)
-            (job,) = house.ledger.claim_some(1, now=time.time())
-            (house.inbox / "a_2.jpg").unlink()
-            house.ledger.gone(job)
-            for member in job.members:
-                intake.watcher.hint(member.source)
-            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
+    def test_a_job_that_gave_its_files_up_is_joined_anew(
+        self, house: House, waiting: Inbox
+    ) -> None:
+        (job,) = house.ledger.claim_some(1, now=time.time())
+        (house.inbox / "a_3.jpg").unlink()
+        house.ledger.gone(job)
+        for member in job.members:
+            waiting.watcher.hint(member.source)
+        house.until(lambda: house.jobs() == {"a": ["a_1.jpg"]})
 
     def test_a_page_that_is_missing_or_doubled_is_told(self, house: House) -> None:
         house.drop("a_1.jpg", "a_01.jpg", "a_4.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(intake.settled)
+        with house.stepped(BY_NAME) as intake:
+            house.until(intake.settled)
         assert house.jobs() == {"a": ["a_01.jpg", "a_1.jpg", "a_4.jpg"]}
         (missing,) = house.events("document.pages_missing")
         assert (missing["source"], missing["pages"]) == ("a", "2, 3")
         (twice,) = house.events("document.page_twice")
         assert twice["files"] == "a_1.jpg"
 
-    def test_a_page_that_cannot_be_read_is_refused_and_the_others_go_on(self, house: House) -> None:
-        house.drop("a_1.jpg", "a_3.jpg")
-        (house.inbox / "a_2.jpg").symlink_to("a_1.jpg")
-        with house.intake(BY_NAME) as intake:
-            wait_for(intake.settled)
-        assert house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]}
-        (refused,) = house.ledger.jobs(state=JobState.FAILED)
-        assert refused.source == "a_2.jpg"
-
-    def test_pages_taken_away_while_they_wait_are_not_waited_for(self, house: House) -> None:
-        keys = BY_NAME.replace("= 1", "= 3600") + "\n" + MARKED
-        with house.intake(keys) as intake:
-            house.drop("a_1.jpg", "a_2.jpg", "b_1.jpg")
-            wait_for(lambda: intake.report()["settling"] == 3)
+    def test_a_documents_marker_ends_the_wait_and_nobody_waits_for_pages_taken_away(
+        self, house: House
+    ) -> None:
+        with house.stepped(BY_NAME.replace("= 1", "= 3600") + "\n" + MARKED) as intake:
+            house.drop("a_1.jpg", "a_2.jpg", "a_3.jpg", "b_1.jpg")
+            house.until(lambda: intake.report()["settling"] == 4)
+            house.turn(60)
+            assert (house.jobs(), intake.settled()) == ({}, False)
             (house.inbox / "a_2.jpg").unlink()
-            (house.inbox / "b_1.jpg").unlink()
-            wait_for(lambda: intake.report()["settling"] == 1)
             (house.inbox / "a.done").touch()
-            wait_for(intake.settled)
-        assert house.jobs() == {"a": ["a_1.jpg"]}
+            house.until(house.jobs)
+            assert house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]}
+            (house.inbox / "b_1.jpg").unlink()
+            house.until(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]}
 
     def test_a_file_being_written_keeps_its_document_waiting(self, house: House) -> None:
-        with house.intake(BY_NAME.replace("= 1", "= 3")) as intake:
+        with house.stepped(BY_NAME.replace("= 1", "= 3")) as intake:
             house.drop("a_1.jpg", "b_1.jpg")
 
             def written_until_b_is_taken() -> bool:
@@ -285,31 +328,31 @@ class TestByName:
                     growing.write(b"line")
                 return bool(house.jobs())
 
-            wait_for(written_until_b_is_taken)
+            house.until(written_until_b_is_taken)
             assert house.jobs() == {"b": ["b_1.jpg"]}
-            wait_for(intake.settled)
+            house.until(intake.settled)
         assert house.jobs() == {"b": ["b_1.jpg"], "a": ["a_1.jpg", "a_2.jpg"]}
 
     def test_on_a_share_that_is_polled_documents_are_whole_too(self, house: House) -> None:
-        with house.intake(f"{BY_NAME}\nwatch = 'polling'", rescan_s=3.0) as intake:
+        with house.stepped(f"{BY_NAME}\nwatch = 'polling'", rescan_s=3.0) as intake:
             house.drop("a_1.jpg")
-            wait_for(lambda: intake.report()["settling"] == 1)
+            house.until(lambda: intake.report()["settling"] == 1)
             house.drop("a_2.jpg")  # seen at the next look through everything, after the pause
-            wait_for(intake.settled)
+            house.until(intake.settled)
         assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]}
 
 
 class TestMarked:
     def test_a_file_is_taken_once_its_marker_lies_beside_it(self, house: House) -> None:
-        with house.intake(MARKED) as intake:
+        with house.stepped(MARKED) as intake:
             house.drop("a.pdf", "b.pdf")
-            wait_for(lambda: intake.report()["unmarked"] == 2)
-            wait_for(intake.settled)
+            house.until(lambda: intake.report()["unmarked"] == 2)
+            house.until(intake.settled)
             assert house.jobs() == {}
             (house.inbox / "b.pdf.done").touch()
-            wait_for(house.jobs)
-            wait_for(lambda: intake.report()["unmarked"] == 1)
-            wait_for(lambda: intake.report()["settling"] == 0)
+            house.until(house.jobs)
+            house.until(lambda: intake.report()["unmarked"] == 1)
+            house.until(lambda: intake.report()["settling"] == 0)
         assert house.jobs() == {"b.pdf": []}
         assert sorted(os.listdir(house.inbox)) == ["a.pdf", "b.pdf", "b.pdf.done"]
 
@@ -317,59 +360,47 @@ class TestMarked:
         self, house: House
     ) -> None:
         (house.inbox / "a.pdf.done").touch()
-        with house.intake(MARKED, settle_s=3.0) as intake:
-            for _ in range(20):
+        with house.stepped(MARKED, settle_s=3.0) as intake:
+            for _ in range(5):
                 with (house.inbox / "a.pdf").open("ab") as growing:
                     growing.write(b"line")
-                time.sleep(0.2)  # together longer than settling, each far less
+                house.turn(2)  # together longer than settling, each less
             assert house.jobs() == {}
-            wait_for(house.jobs)
-            wait_for(intake.settled)
+            house.until(intake.settled)
         (job,) = house.ledger.jobs()
-        assert job.size == 20 * len(b"line")
-
-    def test_a_documents_marker_ends_the_wait_for_more_pages(self, house: House) -> None:
-        keys = BY_NAME.replace("= 1", "= 3600") + "\n" + MARKED
-        with house.intake(keys) as intake:
-            house.drop("a_1.jpg", "a_2.jpg", "b_1.jpg")
-            wait_for(lambda: intake.report()["settling"] == 3)
-            (house.inbox / "a.done").touch()
-            wait_for(house.jobs)
-        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]}
+        assert job.size == 5 * len(b"line")
 
 
 class TestHaste:
     """What is known to be whole does not wait; nothing waits for what is large."""
 
-    def since_the_drop(self, house: House, drop: Callable[[], object], **rests: float) -> float:
-        """Seconds until a file is queued: where it rests for `settle_s`, it is given up sooner."""
-        rests = {"settle_s": 3000, "closed_s": 3000} | rests
-        house.rests = "\n".join(["[watch]", *(f"{key} = {s}" for key, s in rests.items()), ""])
-        with house.intake(settle_s=None):
-            wait_for(lambda: house.events("folder.watching"))
-            wait_for(lambda: house.inboxes.settled())
-            began = time.monotonic()
-            drop()
-            wait_for(house.jobs)
-            return time.monotonic() - began
-
-    @pytest.mark.parametrize("drop", [submit, shutil.move], ids=["submitted", "renamed in"])
-    def test_what_comes_whole_is_queued_without_resting(
-        self, house: House, drop: Callable[[Path, Path], object]
+    @pytest.mark.parametrize(
+        ("drop", "settle_s", "closed_s", "own_s", "least"),
+        [
+            (submit, 3000, 3000, None, 0),
+            (shutil.move, 3000, 3000, None, 0),
+            (shutil.copy, 3000, 1, None, 0.9),
+            (shutil.copy, 0.1, 0.1, 1.0, 0.9),
+        ],
+        ids=["submitted", "renamed in", "written and closed", "in a folder of its own settle time"],
+    )
+    def test_a_file_rests_only_as_long_as_it_may_be_incomplete(
+        self,
+        house: House,
+        drop: Callable[[Path, Path], object],
+        settle_s: float,
+        closed_s: float,
+        own_s: float | None,
+        least: float,
     ) -> None:
+        house.rests = f"[watch]\nsettle_s = {settle_s}\nclosed_s = {closed_s}\n"
         (house.root / "scan.pdf").write_bytes(b"scan")
-        self.since_the_drop(house, lambda: drop(house.root / "scan.pdf", house.inbox))
-
-    def test_what_was_written_and_closed_rests_for_a_shorter_time(self, house: House) -> None:
-        assert self.since_the_drop(house, lambda: house.drop("scan.pdf"), closed_s=1) > 0.9
-
-    def test_a_folder_with_a_settle_time_of_its_own_keeps_it(self, house: House) -> None:
-        house.rests = "[watch]\nsettle_s = 0.1\nclosed_s = 0.1\n"
-        with house.intake(settle_s=1.0):
-            began = time.monotonic()
-            house.drop("scan.pdf")
-            wait_for(house.jobs)
-            assert time.monotonic() - began > 0.9
+        with house.stepped(settle_s=own_s) as intake:
+            house.until(intake.settled)
+            began = house.clock()
+            drop(house.root / "scan.pdf", house.inbox)
+            house.until(house.jobs, most=5)
+            assert house.clock() - began >= least
 
     def test_small_files_do_not_wait_for_large_ones(
         self, house: House, monkeypatch: pytest.MonkeyPatch
@@ -413,7 +444,7 @@ class TestHaste:
             return record(found)
 
         def slowly(disk: Disk, path: Path) -> io.BufferedReader:
-            time.sleep(takes_s)
+            house.clock.turn(takes_s)
             return opened(disk, path)
 
         monkeypatch.setattr(house.ledger, "record", counted)
@@ -421,8 +452,8 @@ class TestHaste:
         for number in range(20):
             with (house.inbox / f"{number}.pdf").open("wb") as file:
                 file.truncate(size)
-        with house.intake() as intake:
-            wait_for(intake.settled)
+        with house.stepped() as intake:
+            house.until(intake.settled)
         assert sum(recorded) == 20
         assert max(recorded) <= at_once
 
@@ -430,8 +461,8 @@ class TestHaste:
         with (house.inbox / "sparse.pdf").open("wb") as file:
             file.truncate(2 << 40)
         house.drop("letter.pdf")
-        with house.intake() as intake:
-            wait_for(intake.settled)
+        with house.stepped() as intake:
+            house.until(intake.settled)
         assert house.jobs() == {"letter.pdf": []}
         (refused,) = house.ledger.jobs(state=JobState.FAILED)
         assert refused.error is not None
@@ -443,24 +474,24 @@ class TestMending:
         self, house: House
     ) -> None:
         (house.inbox / "scan.pdf").symlink_to("nowhere")
-        with house.intake() as intake:
-            wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
+        with house.stepped() as intake:
+            house.until(lambda: house.ledger.jobs(state=JobState.FAILED))
             (refused,) = house.ledger.jobs()
             (house.inbox / "scan.pdf").unlink()
             house.drop("scan.pdf")
-            wait_for(house.jobs)
+            house.until(house.jobs)
             assert house.ledger.jobs()[0].id == refused.id
-            wait_for(intake.settled)
+            house.until(intake.settled)
         assert house.ledger.jobs()[0].sha256
 
     def test_a_put_back_job_without_a_digest_gets_one(self, house: House) -> None:
         os.mkfifo(house.inbox / "scan.pdf")
-        with house.intake() as intake:
-            wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
+        with house.stepped() as intake:
+            house.until(lambda: house.ledger.jobs(state=JobState.FAILED))
             (refused,) = house.ledger.jobs()
             house.ledger.retry([refused.id])
             intake.watcher.hint("scan.pdf")  # as its claim does, which finds no file of that digest
-            wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
+            house.until(lambda: house.ledger.jobs(state=JobState.FAILED))
 
     def test_a_fault_that_nobody_foresaw_is_shown_and_watching_begins_anew(
         self, house: House, monkeypatch: pytest.MonkeyPatch
@@ -478,17 +509,14 @@ class TestMending:
             assert (shown["kind"], "RecursionError" in shown["message"]) == ("defect", True)
             assert house.inboxes.healthy()
 
-    def test_sub_folders_that_the_daemon_emptied_go_and_others_stay(
-        self, house: House, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("ocrd.inbox.inbox.EMPTY_S", 0.2)
+    def test_sub_folders_that_the_daemon_emptied_go_and_others_stay(self, house: House) -> None:
         (house.inbox / "made for later").mkdir()
         house.drop("a/b/1.pdf", "kept/2.pdf", "kept/notes.tmp")
-        with house.intake(rescan_s=1.0):
-            wait_for(lambda: len(house.jobs()) == 2)
+        with house.stepped():
+            house.until(lambda: len(house.jobs()) == 2)
             house.claim()
             house.claim()
-            wait_for(lambda: not (house.inbox / "a").exists())
+            house.until(lambda: not (house.inbox / "a").exists(), most=2 * EMPTY_S)
         assert sorted(os.listdir(house.inbox)) == ["kept", "made for later"]
 
     def test_files_in_no_folder_are_told(self, house: House) -> None:
