@@ -391,17 +391,7 @@ class Disk:
 
         Fails with EINVAL, ENOSYS or ENOTSUP if the file system or the C library cannot do it.
         """
-        rename = getattr(_libc, "renameat2", None)
-        if rename is None:  # a C library older than glibc 2.28
-            raise _os_error(errno.ENOSYS, source, target)
-
-        def renamed(here: int | None, old: str, there: int | None, new: str) -> None:
-            here, there = (_AT_FDCWD if at is None else at for at in (here, there))
-            places = (here, os.fsencode(old), there, os.fsencode(new))
-            if rename(*places, _RENAME_NOREPLACE) != 0:
-                raise _os_error(ctypes.get_errno(), source, target)
-
-        self._at_both(source, target, renamed)
+        self._at_both(source, target, _renameat2)
 
     def rename(self, source: Path, target: Path) -> None:
         """Plain `rename`: replaces a file or an empty folder of that name."""
@@ -444,28 +434,14 @@ class Disk:
 
     def write(self, path: Path, content: bytes, mode: int = AROUND) -> None:
         """Create a small file or replace its contents.  Not atomic, not yet durable."""
-        self._put(path, content, mode, 0, durable=False)
+        self._make(path, lambda folder, name: _put(folder, name, content, mode))
 
     def append(self, path: Path, content: bytes, end: int) -> None:
         """Write `content` from byte `end` on, as the file's new end; it is on the disk on return.
 
         The file is created if it is missing.
         """
-        self._put(path, content, 0o600, end, durable=True)
-
-    def _put(self, path: Path, content: bytes, mode: int, end: int, *, durable: bool) -> None:
-        def put(folder: int | None, name: str) -> None:
-            descriptor = os.open(name, _OURS, mode, dir_fd=folder)
-            try:
-                os.ftruncate(descriptor, end)
-                os.lseek(descriptor, end, os.SEEK_SET)
-                write_all(descriptor, content)
-                if durable:
-                    os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
-
-        self._make(path, put)
+        self._make(path, lambda folder, name: _put(folder, name, content, 0o600, end, durable=True))
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a regular file with its mode and times to a free name.  Not yet durable.
@@ -572,8 +548,37 @@ def _open_beneath(tree: int, folder: str, path: str) -> int:
     return place
 
 
-def _os_error(code: int, source: Path, target: Path) -> OSError:
-    return OSError(code, os.strerror(code), str(source), None, str(target))
+def _renameat2(here: int | None, old: str, there: int | None, new: str) -> None:
+    rename = getattr(_libc, "renameat2", None)
+    here, there = (_AT_FDCWD if at is None else at for at in (here, there))
+    places = (here, os.fsencode(old), there, os.fsencode(new), _RENAME_NOREPLACE)
+    code = errno.ENOSYS  # a C library older than glibc 2.28
+    if rename is not None:
+        if rename(*places) == 0:
+            return
+        code = ctypes.get_errno()
+    raise OSError(code, os.strerror(code), old, None, new)
+
+
+def _put(
+    folder: int | None,
+    name: str,
+    content: bytes,
+    mode: int,
+    end: int = 0,
+    *,
+    durable: bool = False,
+) -> None:
+    """Write `content` from byte `end` on, where the file then ends."""
+    descriptor = os.open(name, _OURS, mode, dir_fd=folder)
+    try:
+        os.ftruncate(descriptor, end)
+        os.lseek(descriptor, end, os.SEEK_SET)
+        write_all(descriptor, content)
+        if durable:
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Shared:
