@@ -55,7 +55,18 @@ class Mount:
 
 def parse(mountinfo: bytes) -> list[Mount]:
     """The mounts in a mountinfo file; malformed lines are skipped."""
-    return [mount for line in mountinfo.splitlines() if (mount := _mount(line)) is not None]
+    table = []
+    for line in mountinfo.splitlines():
+        before, separator, after = line.partition(b" - ")
+        fields, kind = before.split(b" "), after.split(b" ")
+        if separator and len(fields) >= 6 and len(kind) >= 2:
+            told = (fields[4], kind[0], kind[1], fields[3])
+            point, fstype, source, root = (
+                os.fsdecode(_OCTAL.sub(lambda each: bytes([int(each[1], 8) & 0xFF]), field))
+                for field in told
+            )
+            table.append(Mount(int(fields[0]), int(fields[1]), point, fstype, source, root))
+    return table
 
 
 def mounts() -> list[Mount]:
@@ -155,20 +166,6 @@ def place_on(mount: Mount, path: str) -> tuple[str, str]:
     """
     inside = os.path.normpath(Path(mount.root, os.path.relpath(path, mount.point)))
     return mount.fstype, inside
-
-
-def _mount(line: bytes) -> Mount | None:
-    before, separator, after = line.partition(b" - ")
-    fields, kind = before.split(b" "), after.split(b" ")
-    if not separator or len(fields) < 6 or len(kind) < 2:
-        return None
-    told = (fields[4], kind[0], kind[1], fields[3])
-    point, fstype, source, root = (_unescaped(field) for field in told)
-    return Mount(int(fields[0]), int(fields[1]), point, fstype, source, root)
-
-
-def _unescaped(field: bytes) -> str:
-    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field))
 
 
 def _below(path: str, folder: str) -> bool:

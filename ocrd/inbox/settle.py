@@ -127,18 +127,14 @@ class Settler:
         """Report an event for `path`: it is looked at now, and its rest time restarts."""
         entry = self._entries.setdefault(path, _Entry(now, now, self._settle_s))
         entry.taken |= self._taken.pop(path, None) is not None
-        entry.rest = self._rest_after(sign, path, entry)
+        entry.closed += sign is Sign.CLOSED
+        entry.rest = self._settle_s
+        if sign in (Sign.CREATED, Sign.MOVED):
+            entry.rest = min(WHOLE_S, self._settle_s)
+        elif sign is Sign.CLOSED and entry.closed == 1 and not path.lower().endswith(_GROWING):
+            entry.rest = self._closed_s
         entry.seen, entry.complete = None, False
         self._look_at(path, entry, now)
-
-    def _rest_after(self, sign: Sign, path: str, entry: _Entry) -> float:
-        if sign in (Sign.CREATED, Sign.MOVED):
-            return min(WHOLE_S, self._settle_s)
-        if sign is Sign.CLOSED:
-            entry.closed += 1
-            if entry.closed == 1 and not path.lower().endswith(_GROWING):
-                return self._closed_s
-        return self._settle_s
 
     def observe(
         self, path: str, seen: FileFacts | None, now: float, *, awaited: bool = False

@@ -110,7 +110,7 @@ class JobRecord:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> JobRecord:
-        """The inverse of `told_of`.
+        """The inverse of what `JobDir.opened` records.
 
         Raises:
             ValueError, KeyError, TypeError: `told` is not such a record.
@@ -178,7 +178,17 @@ class JobDir:
             self.disk.mkdir(self.path, PRIVATE)
         self.disk.fsync_dir(self.path.parent)
         with self.held():
-            self._put(told_of(job, origin))
+            told = {  # names are bytes: base64 is exact, `source_shown` is for people
+                "id": job.id,
+                "token": job.token,
+                "folder": job.folder,
+                "origin": _encoded(str(origin)),
+                "priority": job.priority,
+                "created_at": job.created_at,
+                **_file(job),
+                "members": [_file(member) for member in job.members],
+            }
+            self._put(told)
             yield
 
     def moves(self) -> dict[str, Intent]:
@@ -249,20 +259,6 @@ class JobDir:
 
 def _is_old(name: str) -> bool:
     return name == _OLD_NAMES or name.endswith(_OLD_MOVE)
-
-
-def told_of(job: Job, origin: Path) -> dict[str, Any]:
-    """The job for its record.  Names are bytes: base64 is exact, `source_shown` is for people."""
-    return {
-        "id": job.id,
-        "token": job.token,
-        "folder": job.folder,
-        "origin": _encoded(str(origin)),
-        "priority": job.priority,
-        "created_at": job.created_at,
-        **_file(job),
-        "members": [_file(member) for member in job.members],
-    }
 
 
 def _file(what: Job | Member) -> dict[str, Any]:
