@@ -1,4 +1,4 @@
-"""Acts in a forked child: one that may be killed, or one without root's rights."""
+"""Acts in a forked child, which may be killed; what an unprivileged user owns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-NOBODY = 65534
+from tests.support.nobody import NOBODY
 
 
 def in_a_child(act: Callable[[], object]) -> int:
@@ -20,19 +20,6 @@ def in_a_child(act: Callable[[], object]) -> int:
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def as_nobody(act: Callable[[], object]) -> int:
-    """The same as an unprivileged user of no group but its own."""
-
-    def drop_rights_and_act() -> None:
-        os.umask(0o022)
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        act()
-
-    return in_a_child(drop_rights_and_act)
 
 
 def give_to_nobody(folder: Path) -> None:

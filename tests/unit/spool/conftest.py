@@ -34,17 +34,22 @@ def mounts_of_their_own(memory: Path) -> Iterator[World]:
         yield world
 
 
+@pytest.fixture
+def far(mounts_of_their_own: World) -> World:
+    """A root whose trees are mounts of their own."""
+    mounts_of_their_own.make()
+    return mounts_of_their_own
+
+
 @pytest.fixture(params=["near", pytest.param("far", marks=needs_root)])
-def near_or_far(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def near_or_far(request: pytest.FixtureRequest) -> World:
     """One file system, and trees that are mounts of their own."""
-    world = World(tmp_path)
-    if request.param == "near":
-        world.make()
-        yield world
-        return
-    with apart(world):
-        world.make()
-        yield world
+    if request.param == "far":
+        world: World = request.getfixturevalue("far")
+        return world
+    world = World(request.getfixturevalue("tmp_path"))
+    world.make()
+    return world
 
 
 @pytest.fixture

@@ -81,6 +81,16 @@ def dying(at: int, *, torn: bool = False) -> Hook:
     return hook
 
 
+def stopping(at: int) -> Hook:
+    """As `dying`, for many steps in a row: the process lives on, and nothing is cleared away."""
+
+    def hook(call: Call) -> None:
+        if call.number == at:
+            raise KeyboardInterrupt
+
+    return hook
+
+
 def failing(at: int, code: int, *, torn: bool = False) -> Hook:
     """The system answers `code` to call `at`; `torn` leaves half of what was to be written."""
 

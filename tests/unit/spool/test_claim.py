@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,7 @@ import pytest
 from ocrd.errors import OcrdError, SourceChangedError
 from ocrd.files import Disk
 from ocrd.job import Job, Place
-from tests.support.impostors import pipe
-from tests.unit.spool.mounts import bound, needs_root
+from tests.support.impostors import link, pipe
 from tests.unit.spool.steps import Call, Hooked
 from tests.unit.spool.world import ORIGINAL, REPORT, World
 
@@ -81,15 +81,6 @@ def test_the_group_may_see_how_things_stand_and_jobs_files_are_nobody_elses(worl
     assert stat.S_IMODE(world.spool().spooled(job).parent.stat().st_mode) == 0o700
 
 
-def test_a_claimed_original_is_gone_from_the_inbox_and_its_folder_stays(world: World) -> None:
-    job = world.drop("scanner 1/today/scan.PDF")
-    path = claim(world, job)
-    assert path.read_bytes() == ORIGINAL
-    assert path.name == "source.pdf"
-    assert path == world.spool().spooled(job)
-    assert os.listdir(world.tree("inbox") / "scanner 1" / "today") == []
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -115,11 +106,14 @@ def test_any_name_comes_in_and_goes_out_unchanged(world: World, name: str) -> No
     assert world.files() == {f"archive/sub/{name}": ORIGINAL}
 
 
-def test_a_second_claim_gives_the_same_path(world: World) -> None:
-    job = world.drop("scan.pdf")
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_second_claim_gives_the_same_path(world: World, *, joined: bool) -> None:
+    job = world.drop_joined() if joined else world.drop("today/scan.PDF")
     first = claim(world, job)
+    assert first == world.spool().spooled(job)
+    assert first.name == ("source" if joined else "source.pdf")
     assert claim(world, job) == first
-    assert claim(world, replace(job, attempts=2)) == first
+    assert claim(world, replace(job, place=Place.SPOOL, attempts=2)) == first
 
 
 def test_a_file_that_was_taken_away_is_gone(world: World) -> None:
@@ -131,26 +125,20 @@ def test_a_file_that_was_taken_away_is_gone(world: World) -> None:
     assert world.files() == {}
 
 
-def _rewritten(path: Path) -> None:
-    path.write_bytes(ORIGINAL.replace(b"PDF", b"pdf"))
-
-
-def _grown(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"page 2")
-
-
-def _replaced_by_a_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/etc/passwd")
-
-
-def _touched(path: Path) -> None:
-    os.utime(path, ns=(1, 1))
-
-
-@pytest.mark.parametrize("change", [_rewritten, _grown, _touched, _replaced_by_a_link, pipe])
-def test_what_is_no_longer_what_was_recorded_stays_in_the_inbox(world: World, change) -> None:  # type: ignore[no-untyped-def]  # parametrized
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(ORIGINAL.replace(b"PDF", b"pdf")),
+        lambda path: path.write_bytes(ORIGINAL + b"page 2"),
+        lambda path: os.utime(path, ns=(1, 1)),
+        link,
+        pipe,
+    ],
+    ids=["rewritten", "grown", "touched", "a link", "a pipe"],
+)
+def test_what_is_no_longer_what_was_recorded_stays_in_the_inbox(
+    world: World, change: Callable[[Path], object]
+) -> None:
     job = world.drop("scan.pdf")
     path = world.tree("inbox") / "scan.pdf"
     change(path)
@@ -191,39 +179,31 @@ def test_a_changed_file_whose_name_is_taken_meanwhile_gets_the_next(world: World
     }
 
 
-@needs_root
-def test_a_file_dropped_while_the_original_is_copied_is_left_alone(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    with bound(world.tree("inbox")):
-        world.make()
-        job = world.drop("scan.pdf")
+def test_a_file_dropped_while_the_original_is_copied_is_left_alone(far: World) -> None:
+    job = far.drop("scan.pdf")
 
-        def drop_again(call: Call) -> None:
-            if call.name == "copy":
-                (world.tree("inbox") / "scan.pdf").write_bytes(b"the next scan")
+    def drop_again(call: Call) -> None:
+        if call.name == "copy":
+            (far.tree("inbox") / "scan.pdf").write_bytes(b"the next scan")
 
-        claim(world, job, Hooked(drop_again))
-        assert world.visible() == {"inbox/scan.pdf": b"the next scan"}
-        assert world.temporaries() == []
+    claim(far, job, Hooked(drop_again))
+    assert far.visible() == {"inbox/scan.pdf": b"the next scan"}
+    assert far.temporaries() == []
 
 
-@needs_root
-def test_an_original_that_is_written_to_while_it_is_copied_goes_back(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    with bound(world.tree("inbox")):
-        world.make()
-        job = world.drop("scan.pdf")
-        with (world.tree("inbox") / "scan.pdf").open("r+b") as writer:
+def test_an_original_that_is_written_to_while_it_is_copied_goes_back(far: World) -> None:
+    job = far.drop("scan.pdf")
+    with (far.tree("inbox") / "scan.pdf").open("r+b") as writer:
 
-            def write(call: Call) -> None:
-                if call.name == "digest":
-                    writer.write(b"%pdf")
-                    writer.flush()
+        def write(call: Call) -> None:
+            if call.name == "digest":
+                writer.write(b"%pdf")
+                writer.flush()
 
-            with pytest.raises(SourceChangedError):
-                claim(world, job, Hooked(write))
-        assert world.visible() == {"inbox/scan.pdf": b"%pdf" + ORIGINAL[4:]}
-        assert (world.temporaries(), world.spooled()) == ([], [])
+        with pytest.raises(SourceChangedError):
+            claim(far, job, Hooked(write))
+    assert far.visible() == {"inbox/scan.pdf": b"%pdf" + ORIGINAL[4:]}
+    assert (far.temporaries(), far.spooled()) == ([], [])
 
 
 def test_bytes_that_change_under_the_recorded_size_and_time_are_noticed(world: World) -> None:
@@ -236,11 +216,7 @@ def test_bytes_that_change_under_the_recorded_size_and_time_are_noticed(world: W
     spooled.write_bytes(content)
     os.utime(spooled, ns=(job.mtime_ns, job.mtime_ns))
     assert not world.spool().unchanged(job)
-
-
-def test_an_original_that_vanished_from_the_spool_is_not_unchanged(world: World) -> None:
-    job = world.claimed("scan.pdf")
-    world.spool().spooled(job).unlink()
+    spooled.unlink()
     assert not world.spool().unchanged(job)
 
 

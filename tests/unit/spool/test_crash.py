@@ -30,17 +30,12 @@ from tests.unit.spool.world import World
 ON_FUSE = [scenario for scenario in SCENARIOS if scenario.name in ("publish", "archive")]
 
 
-@pytest.fixture
-def one_file_system(memory: Path) -> World:
-    return World(memory / "one")
-
-
-@pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS.keys())
+@pytest.mark.parametrize("disk", few([*DISKS]))
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
 def test_a_kill_before_any_step_is_mended_by_doing_it_again(
-    one_file_system: World, scenario: Scenario, disk: Disk
+    memory: Path, scenario: Scenario, disk: str
 ) -> None:
-    kill_at_every_step(one_file_system, scenario, disk)
+    kill_at_every_step(World(memory / "one"), scenario, DISKS[disk])
 
 
 @slow

@@ -14,8 +14,9 @@ from ocrd.errors import SourceChangedError
 from ocrd.files import Disk
 from ocrd.spool.jobdir import JobDir
 from ocrd.spool.move import Mover
+from tests.support.needs import need
 from tests.unit.spool.mounts import bound, needs_root
-from tests.unit.spool.steps import DISKS, Call, Hooked, WithoutExclusiveRename, WithoutLinks
+from tests.unit.spool.steps import DISKS, Call, Hooked, WithoutExclusiveRename
 
 CONTENT = bytes(range(256)) * 5000
 
@@ -61,6 +62,15 @@ def near_or_far(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Grou
     if request.param == "near":
         yield ground
         return
+    with bound(ground.there):
+        yield ground
+
+
+@pytest.fixture
+def far(ground: Ground) -> Iterator[Ground]:
+    """A target on a mount of its own, and a file to move there."""
+    need("root", "mounts")
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
     with bound(ground.there):
         yield ground
 
@@ -115,40 +125,21 @@ def test_a_taken_name_is_refused_and_nothing_is_touched(
 
 
 @every_disk
+@pytest.mark.parametrize("theirs", [b"theirs", b""], ids=["file", "empty file"])
 def test_a_name_taken_at_the_last_moment_is_refused_as_well(
-    near_or_far: Ground, disk: Disk
+    near_or_far: Ground, disk: Disk, theirs: bytes
 ) -> None:
-    """Somebody makes the file between the look and the call that gives the name."""
+    """Between the look and the call; an empty file is no reservation of ours."""
     (near_or_far.here / "scan.pdf").write_bytes(b"ours")
     target = near_or_far.there / "scan.pdf"
 
     def intrude(call: Call) -> None:
         if call.name in ("link", "create", "rename_exclusive") and call.arguments[-1] == target:
-            target.write_bytes(b"theirs")
+            target.write_bytes(theirs)
 
     with pytest.raises(FileExistsError):
         near_or_far.move(Hooked(intrude, disk))
-    assert near_or_far.tree() == {"here/scan.pdf": b"ours", "there/scan.pdf": b"theirs"}
-
-
-@every_disk
-def test_an_empty_file_of_somebody_else_is_not_taken_for_a_reservation(
-    near_or_far: Ground, disk: Disk
-) -> None:
-    (near_or_far.here / "scan.pdf").write_bytes(b"ours")
-    target = near_or_far.there / "scan.pdf"
-
-    def intrude(call: Call) -> None:
-        if call.name == "create":
-            target.touch()
-
-    if isinstance(disk, WithoutLinks):
-        with pytest.raises(FileExistsError):
-            near_or_far.move(Hooked(intrude, disk))
-        assert near_or_far.tree() == {"here/scan.pdf": b"ours", "there/scan.pdf": b""}
-    else:
-        near_or_far.move(Hooked(intrude, disk))
-        assert near_or_far.tree() == {"there/scan.pdf": b"ours"}
+    assert near_or_far.tree() == {"here/scan.pdf": b"ours", "there/scan.pdf": theirs}
 
 
 @every_disk
@@ -207,63 +198,46 @@ def test_a_link_is_known_again_where_inode_numbers_mean_nothing(ground: Ground) 
     assert ground.tree() == {"there/scan.pdf": CONTENT}
 
 
-@needs_root
-def test_a_copy_that_somebody_cleared_away_is_made_again(ground: Ground) -> None:
-    (ground.here / "scan.pdf").write_bytes(CONTENT)
-    part = ground.there / ".ocrd-ab12.part"
-    with bound(ground.there):
-        _stop_before(ground, "rename_exclusive", part)
-        part.unlink()
-        ground.move(Disk())
-        assert ground.tree() == {"there/scan.pdf": CONTENT}
+def test_a_copy_that_somebody_cleared_away_is_made_again(far: Ground) -> None:
+    part = far.there / ".ocrd-ab12.part"
+    _stop_before(far, "rename_exclusive", part)
+    part.unlink()
+    far.move(Disk())
+    assert far.tree() == {"there/scan.pdf": CONTENT}
 
 
-@needs_root
 @pytest.mark.parametrize("kind", ["file", "full folder"])
-def test_a_part_left_by_a_spool_that_is_lost_is_in_nobodys_way(ground: Ground, kind: str) -> None:
-    (ground.here / "scan.pdf").write_bytes(CONTENT)
-    with bound(ground.there):
-        _make(ground.there / ".ocrd-ab12.part", kind, b"half of something")
-        ground.move(Disk())
-        assert ground.tree() == {"there/scan.pdf": CONTENT}
+def test_a_part_left_by_a_spool_that_is_lost_is_in_nobodys_way(far: Ground, kind: str) -> None:
+    _make(far.there / ".ocrd-ab12.part", kind, b"half of something")
+    far.move(Disk())
+    assert far.tree() == {"there/scan.pdf": CONTENT}
 
 
-@needs_root
-def test_a_move_that_had_got_through_is_not_done_again_under_another_name(ground: Ground) -> None:
-    (ground.here / "scan.pdf").write_bytes(CONTENT)
-    with bound(ground.there):
-        _stop_before(ground, "unlink", ground.here / "scan.pdf")
-        assert ground.move(Disk(), to="scan (2).pdf") == ground.there / "scan.pdf"
-        assert ground.tree() == {"there/scan.pdf": CONTENT}
+def test_a_move_that_had_got_through_is_not_done_again_under_another_name(far: Ground) -> None:
+    _stop_before(far, "unlink", far.here / "scan.pdf")
+    assert far.move(Disk(), to="scan (2).pdf") == far.there / "scan.pdf"
+    assert far.tree() == {"there/scan.pdf": CONTENT}
 
 
-@needs_root
-def test_a_complete_copy_is_not_copied_again(ground: Ground) -> None:
-    (ground.here / "scan.pdf").write_bytes(CONTENT)
-    with bound(ground.there):
-        _stop_before(ground, "rename_exclusive", ground.there / ".ocrd-ab12.part")
+def test_a_complete_copy_is_not_copied_again(far: Ground) -> None:
+    _stop_before(far, "rename_exclusive", far.there / ".ocrd-ab12.part")
 
-        def refuse(call: Call) -> None:
-            assert call.name != "copy"
+    def refuse(call: Call) -> None:
+        assert call.name != "copy"
 
-        ground.move(Hooked(refuse))
-        assert ground.tree() == {"there/scan.pdf": CONTENT}
+    far.move(Hooked(refuse))
+    assert far.tree() == {"there/scan.pdf": CONTENT}
 
 
-@needs_root
-def test_what_a_reader_took_away_at_once_is_not_delivered_twice(ground: Ground) -> None:
-    (ground.here / "scan.pdf").write_bytes(CONTENT)
-    with bound(ground.there):
-        _stop_before(ground, "unlink", ground.here / "scan.pdf")
-        (ground.there / "scan.pdf").unlink()
-        assert ground.mover(Disk()).resume() == ground.there / "scan.pdf"
-        assert ground.tree() == {}
+def test_what_a_reader_took_away_at_once_is_not_delivered_twice(far: Ground) -> None:
+    _stop_before(far, "unlink", far.here / "scan.pdf")
+    (far.there / "scan.pdf").unlink()
+    assert far.mover(Disk()).resume() == far.there / "scan.pdf"
+    assert far.tree() == {}
 
 
-@needs_root
-def test_a_file_that_grows_while_it_is_copied_is_not_moved(ground: Ground) -> None:
-    source = ground.here / "scan.pdf"
-    source.write_bytes(CONTENT)
+def test_a_file_that_grows_while_it_is_copied_is_not_moved(far: Ground) -> None:
+    source = far.here / "scan.pdf"
 
     class Growing(Disk):
         def open(self, path: Path):  # type: ignore[no-untyped-def]  # the parent's type is private
@@ -275,10 +249,9 @@ def test_a_file_that_grows_while_it_is_copied_is_not_moved(ground: Ground) -> No
                     file.seek(1)
             return file
 
-    with bound(ground.there):
-        with pytest.raises(SourceChangedError):
-            ground.move(Growing())
-        assert ground.tree() == {"here/scan.pdf": CONTENT + b"one page more"}
+    with pytest.raises(SourceChangedError):
+        far.move(Growing())
+    assert far.tree() == {"here/scan.pdf": CONTENT + b"one page more"}
 
 
 def _stop_before(ground: Ground, name: str, first: Path) -> None:

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import signal
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ocrd.errors import PlaceError
 from ocrd.files import Disk
 from tests.unit.spool.children import in_a_child
 from tests.unit.spool.mounts import bound, needs_root
-from tests.unit.spool.steps import Call, Hooked, dying
+from tests.unit.spool.steps import Call, Hooked, stopping
 from tests.unit.spool.world import ORIGINAL, TOKEN, World, job_of
 
 
@@ -82,22 +83,19 @@ def test_an_original_that_is_hidden_in_the_inbox_has_not_been_taken(world: World
         assert (world.tree("inbox") / "scan.pdf").read_bytes() == ORIGINAL
 
 
-def test_a_put_back_original_lies_where_it_came_from(world: World) -> None:
+@pytest.mark.parametrize("others", [{}, {"inbox/a/b/scan.pdf": b"a new scan"}])
+def test_a_put_back_original_lies_where_it_came_from_and_overwrites_nothing(
+    world: World, others: dict[str, bytes]
+) -> None:
     job = world.claimed("a/b/scan.pdf")
     (orphan,) = world.spool().orphans()
     (world.tree("inbox") / "a" / "b").rmdir()
+    for name, content in others.items():
+        world.drop(name.removeprefix("inbox/"), content)
     back = world.spool().put_back(orphan, world.tree("inbox"))
-    assert back == world.tree("inbox") / "a" / "b" / "scan.pdf"
-    assert world.files() == {"inbox/a/b/scan.pdf": ORIGINAL}
+    assert back == world.tree("inbox") / "a" / "b" / ("scan (2).pdf" if others else "scan.pdf")
+    assert world.files() == {f"{back.relative_to(world.root)}": ORIGINAL, **others}
     assert back.stat().st_mtime_ns == job.mtime_ns
-
-
-def test_a_put_back_original_overwrites_nothing(world: World) -> None:
-    world.claimed("scan.pdf")
-    (world.tree("inbox") / "scan.pdf").write_bytes(b"a new scan")
-    (orphan,) = world.spool().orphans()
-    world.spool().put_back(orphan, world.tree("inbox"))
-    assert world.files() == {"inbox/scan.pdf": b"a new scan", "inbox/scan (2).pdf": ORIGINAL}
 
 
 def test_what_a_job_that_ended_left_behind_is_cleared_away(world: World) -> None:
@@ -145,8 +143,8 @@ def test_a_folder_half_removed_still_tells_whose_it_was(world: World) -> None:
         world.make()
         job = world.bundled()
         world.spool().archive(job, world.tree("archive") / "scan.pdf")
-        status = in_a_child(partial(world.spool(Hooked(dying(at))).finish, job))
-        if status == 0:
+        with suppress(KeyboardInterrupt):
+            world.spool(Hooked(stopping(at))).finish(job)
             break
         orphans = world.spool().orphans()
         assert [orphan.record and orphan.record.token for orphan in orphans] in ([], [TOKEN])
@@ -160,11 +158,11 @@ def test_a_folder_that_was_just_being_made_goes(world: World) -> None:
         world.make()
         job = world.drop("scan.pdf")
         source = world.tree("inbox") / "scan.pdf"
-        status = in_a_child(partial(world.spool(Hooked(dying(at))).claim, job, source))
+        with suppress(KeyboardInterrupt):
+            world.spool(Hooked(stopping(at))).claim(job, source)
+            break
         for orphan in world.spool().orphans():
             world.spool().put_back(orphan, world.tree("inbox"))
-        if status == 0:
-            break
         assert world.files() == {"inbox/scan.pdf": ORIGINAL}
         assert list((world.root / ".ocrd" / "jobs").iterdir()) == []
 
@@ -186,23 +184,3 @@ def test_jobs_are_told_apart_by_their_tokens(world: World) -> None:
         world.spool().claim(job, path)
     originals = [orphan.original for orphan in world.spool().orphans()]
     assert [path and path.read_bytes() for path in originals] == [b"first", b"second"]
-
-
-@needs_root
-def test_an_original_hidden_in_its_inbox_is_put_back_as_well(tmp_path: Path) -> None:
-    """Killed before a copy from another file system had begun, and the ledger lost."""
-    world = World(tmp_path)
-    with bound(world.tree("inbox")):
-        world.make()
-        job = world.drop("scan.pdf")
-
-        def stop(call: Call) -> None:
-            if call.name == "copy":
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            world.spool(Hooked(stop)).claim(job, world.tree("inbox") / "scan.pdf")
-        assert world.visible() == {}
-        (orphan,) = world.spool().orphans()
-        world.spool().put_back(orphan, world.tree("inbox"))
-        assert world.files() == {"inbox/scan.pdf": ORIGINAL}

@@ -11,8 +11,10 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,27 +93,27 @@ def test_a_folder_that_a_person_removed_or_made_anew_is_adopted(
     assert (bears(tree), memory.adopted) == (ID, [tree])
 
 
-@pytest.mark.parametrize("planted", ["folder", "link", "dangling link", "pipe"])
+@pytest.mark.parametrize(
+    "plant",
+    [
+        Path.mkdir,
+        lambda marker: marker.symlink_to(__file__),
+        lambda marker: marker.symlink_to("nowhere"),
+        os.mkfifo,
+    ],
+    ids=["folder", "link", "dangling link", "pipe"],
+)
 def test_what_a_member_plants_in_the_place_of_a_marker_stops_nothing(
-    memory: Memory, tmp_path: Path, planted: str
+    memory: Memory, tmp_path: Path, plant: Callable[[Path], None]
 ) -> None:
     tree = tmp_path / "outbox"
     trees = memory.start()
     trees.check(tree)
     (tree / MARKER).unlink()
-    match planted:
-        case "folder":
-            (tree / MARKER).mkdir()
-        case "link":
-            (tmp_path / "other").write_text(OTHER)
-            (tree / MARKER).symlink_to(tmp_path / "other")
-        case "dangling link":
-            (tree / MARKER).symlink_to("nowhere")
-        case "pipe":
-            os.mkfifo(tree / MARKER)
+    plant(tree / MARKER)
     use(trees, tree / "scan")
     use(memory.start(), tree / "scan")
-    assert (tree / MARKER).is_dir() if planted == "folder" else bears(tree) == ID
+    assert (tree / MARKER).is_dir() or bears(tree) == ID
 
 
 def test_another_installations_tree_is_refused_until_a_person_says_so(
@@ -399,67 +401,35 @@ def test_a_folder_marked_before_something_was_mounted_over_it_is_not_the_tree_af
 
 
 def test_two_who_come_at_once_mark_a_new_tree_once(memory: Memory, tmp_path: Path) -> None:
-    for number in range(20):
-        tree = tmp_path / f"outbox {number}"
-        trees, errors = memory.start(), list[Exception]()
-        begun = threading.Barrier(4)
-
-        def come(
-            trees: Trees = trees,
-            tree: Path = tree,
-            begun: threading.Barrier = begun,
-            errors: list[Exception] = errors,
-        ) -> None:
-            begun.wait()
-            try:
-                trees.check(tree)
-            except Exception as error:
-                errors.append(error)
-
-        threads = [threading.Thread(target=come) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        memory.start().check(tree)
-        assert errors == []
-
-
-def spool_and_outbox(trees: Trees, root: Path) -> tuple[Path, Path]:
-    """Two trees that are known."""
-    spool, outbox = root / "spool", root / "outbox"
-    for tree in (spool, outbox):
-        tree.mkdir()
+    def come(trees: Trees, tree: Path, begun: threading.Barrier) -> None:
+        begun.wait()
         trees.check(tree)
-    return spool, outbox
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(20):
+            tree = tmp_path / f"outbox {number}"
+            guest = partial(come, memory.start(), tree, threading.Barrier(4))
+            for each in [pool.submit(guest) for _ in range(4)]:
+                each.result()
+            memory.start().check(tree)
 
 
 def test_within_a_step_a_tree_of_results_is_looked_at_for_each_call(
     memory: Memory, tmp_path: Path
 ) -> None:
     trees = memory.start()
-    spool, outbox = spool_and_outbox(trees, tmp_path)
-    with trees.holding(spool):
-        with trees.holding(outbox / "scan") as looked:
-            assert looked
-        outbox.rename(tmp_path / "away")
-        outbox.mkdir()
-        (outbox / MARKER).write_text(f"{OTHER}:1")
-        lost(lambda: use(trees, outbox / "scan"))
-
-
-def test_a_tree_that_was_lost_is_looked_at_again_within_the_same_step(
-    memory: Memory, tmp_path: Path
-) -> None:
-    trees = memory.start()
-    spool, outbox = spool_and_outbox(trees, tmp_path)
+    spool, outbox = tmp_path / "spool", tmp_path / "outbox"
+    for tree in (spool, outbox):
+        trees.check(tree)
     ours = (outbox / MARKER).read_text()
     with trees.holding(spool):
-        (outbox / MARKER).write_text(f"{OTHER}:1")
-        lost(lambda: use(trees, outbox / "scan"))
-        (outbox / MARKER).write_text(ours)
-        with trees.holding(outbox / "scan") as looked:
-            assert looked
+        for marker in (ours, f"{OTHER}:1", ours):
+            (outbox / MARKER).write_text(marker)
+            if marker == ours:
+                with trees.holding(outbox / "scan") as looked:
+                    assert looked
+            else:
+                lost(lambda: use(trees, outbox / "scan"))
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ class World:
         for tree in TREES:
             self.tree(tree).mkdir(exist_ok=True)
             _empty(self.tree(tree))
+            self.tree(tree).chmod(0o755)
             (self.tree(tree) / MARKER).write_text(f"{INSTALLATION}:1")
         spool = self.root / ".ocrd"
         if (spool / "jobs").is_dir():
