@@ -11,6 +11,7 @@ import pytest
 from ocrd.files import Disk
 from ocrd.job import JobError, Page, PageState
 from ocrd.pagelog import Entry, PageLog
+from tests.support.needs import everything
 
 DOUBT = JobError(kind="partial", message="cut off", hint="Look at the page.")
 ENTRIES = [
@@ -51,7 +52,7 @@ def test_a_line_is_its_length_its_checksum_and_its_json(path: Path) -> None:
 
 def test_a_log_torn_at_any_byte_keeps_the_whole_lines_and_goes_on(path: Path) -> None:
     whole = path.read_bytes()
-    for end in range(len(whole)):
+    for end in range(0, len(whole), 1 if everything() else 11):
         path.write_bytes(whole[:end])
         lines = whole[:end].count(b"\n")
         log = PageLog(path, Disk())

@@ -38,11 +38,6 @@ def test_what_is_no_code_is_told(given: str) -> None:
     assert '"de+fr"' in told.value.hint
 
 
-def test_every_language_has_a_code_and_a_model_of_its_own() -> None:
-    assert len({each.code for each in LANGUAGES}) == len(LANGUAGES)
-    assert len({each.pack for each in LANGUAGES}) == len(LANGUAGES)
-
-
 @pytest.mark.parametrize(("reader", "by_rapidocr"), [("RapidOCR", True), ("Tesseract", False)])
 def test_the_documents_name_them_all(reader: str, by_rapidocr: bool) -> None:
     text = Path(__file__).parents[3].joinpath("docs/formats.md").read_text(encoding="utf-8")

@@ -71,14 +71,6 @@ def test_file_systems_that_others_write_to_are_remote() -> None:
     assert [fstype for fstype in ours + remote if is_remote(fstype)] == remote
 
 
-def test_a_real_mount_is_found(tmp_path: Path) -> None:
-    point = tmp_path / "with space"
-    with mounted(point, *TMPFS):
-        found = mount_of(f"{point}/sub", mounts())
-        assert found is not None
-        assert (found.point, found.fstype, found.source) == (str(point), "tmpfs", "ocrd-test")
-
-
 def test_a_mount_over_a_folder_hides_the_mounts_below_it(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)

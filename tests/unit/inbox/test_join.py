@@ -42,12 +42,6 @@ def test_a_document_waits_for_the_pause_after_its_last_file() -> None:
     assert complete(joiner, 50.1) == [["a_1.jpg", "a_2.jpg"]]
 
 
-def test_a_file_that_belongs_to_none_is_not_held() -> None:
-    joiner = by_name()
-    assert not joiner.add(file("letter.pdf"), 0)
-    assert len(joiner) == 0
-
-
 def test_a_file_that_is_offered_again_does_not_begin_the_pause_anew() -> None:
     joiner = by_name()
     joiner.add(file("a_1.jpg"), 0)
@@ -89,6 +83,7 @@ def test_what_nobody_has_looked_for_yet_may_still_be_there() -> None:
 def test_a_marker_completes_it_once_all_that_came_before_was_seen() -> None:
     joiner = by_name()
     joiner.add(file("in/a_1.jpg"), 0)
+    assert complete(joiner, 1, marked=lambda name: name == "in/b") == []
     assert complete(joiner, 2, marked=lambda name: name == "in/a") == []
     assert complete(joiner, 3, unsettled=["in/a_2.jpg"]) == []
     assert complete(joiner, 4) == [["in/a_1.jpg"]]
@@ -103,13 +98,6 @@ def test_a_later_document_of_the_name_waits_for_a_marker_of_its_own() -> None:
     joiner.drop("a.jpg")
     joiner.add(file("a.jpg", written=999), 20)
     assert complete(joiner, 25, marked=lambda name: False) == []
-
-
-def test_another_documents_marker_does_not() -> None:
-    joiner = by_name()
-    joiner.add(file("a_1.jpg"), 0)
-    assert complete(joiner, 2, marked=lambda name: name == "b") == []
-    assert complete(joiner, 4) == []
 
 
 def test_it_is_told_until_its_files_are_dropped() -> None:

@@ -22,11 +22,6 @@ def joined(*paths: str) -> Document:
 
 
 class TestByPattern:
-    def test_a_document_has_the_folder_of_its_files_and_its_own_name(self) -> None:
-        assert BY_NAME.bin("in/letter_1.jpg") == BY_NAME.bin("in/letter_2.jpg") == "in/letter"
-        assert BY_NAME.bin("out/letter_1.jpg") == "out/letter"
-        assert BY_NAME.bin("letter_1.jpg") == "letter"
-
     def test_a_file_that_is_named_otherwise_stands_alone(self) -> None:
         assert BY_NAME.bin("letter_1.pdf") is None
         assert BY_NAME.bin("letter_1.jpg.part") is None  # the whole name must match
@@ -42,11 +37,6 @@ class TestByPattern:
     def test_an_absurd_number_costs_nothing(self) -> None:
         document = joined("a_1.jpg", f"a_{10**200}.jpg")
         assert document.missing == tuple(range(2, 22))
-
-    def test_two_files_of_one_number_are_both_kept_and_named(self) -> None:
-        document = joined("a_1.jpg", "a_01.jpg", "a_2.jpg")
-        assert names(document) == ["a_01.jpg", "a_1.jpg", "a_2.jpg"]
-        assert document.doubled == ("a_1.jpg",)
 
     def test_names_that_are_not_text_are_names_too(self) -> None:
         odd = os.fsdecode(b"caf\xe9\n_1.jpg")
@@ -68,26 +58,6 @@ class TestByPattern:
 
 
 class TestByPause:
-    def test_files_of_a_folder_may_belong_together(self) -> None:
-        rule = ByPause(30)
-        assert rule.bin("in/a.jpg") == rule.bin("in/b.pdf") == "in"
-        assert rule.bin("a.jpg") == ""
-
-    def test_a_longer_gap_than_the_pause_begins_a_new_document(self) -> None:
-        files = [file("1.jpg", 100), file("2.jpg", 130), file("3.jpg", 160.1), file("4.jpg", 161)]
-        documents = ByPause(30).documents(files)
-        assert [names(each) for each in documents] == [["1.jpg", "2.jpg"], ["3.jpg", "4.jpg"]]
-
-    def test_it_is_named_after_its_first_file_and_in_the_order_of_names(self) -> None:
-        files = [file("in/Scan 10.jpg", 1), file("in/scan 9.jpg", 2), file("in/scan 2.jpg", 3)]
-        (document,) = ByPause(30).documents(files)
-        assert names(document) == ["in/scan 2.jpg", "in/scan 9.jpg", "in/Scan 10.jpg"]
-        assert (document.name, document.alone) == ("in/scan 2", False)
-
-    def test_a_single_file_stays_what_it_is(self) -> None:
-        (document,) = ByPause(30).documents([file("in/letter.pdf")])
-        assert document.alone
-
     @given(st.lists(st.floats(0, 1000), min_size=1, max_size=40), st.floats(1, 60))
     def test_each_file_is_in_one_document_and_gaps_are_where_they_should_be(
         self, times: list[float], pause: float

@@ -9,7 +9,7 @@ import pytest
 from ocrd.files import Disk, FileFacts
 from ocrd.inbox.marker import LOOK_S, Marker, Marks
 from ocrd.inbox.settle import Candidate
-from tests.unit.ledger.making import Clock
+from tests.unit.inbox.support import Clock
 
 SCAN = Candidate("in/scan.pdf", FileFacts(size=1, mtime_ns=1, inode=1))
 

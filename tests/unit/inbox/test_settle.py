@@ -24,22 +24,6 @@ def settler() -> Settler:
     return Settler(SETTLE, MAX_WAIT, reoffer_s=REOFFER)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(SCAN, size=99),
-        replace(SCAN, mtime_ns=2),
-        replace(SCAN, inode=8),
-    ],
-    ids=["size", "mtime", "inode"],
-)
-def test_any_difference_begins_the_settle_time_anew(other: FileFacts) -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    assert not s.observe("scan.pdf", other, 5)
-    assert s.observe("scan.pdf", other, 10)
-
-
 def test_many_events_in_one_instant_ask_for_one_look() -> None:
     s = settler()
     for _ in range(10):
@@ -90,13 +74,13 @@ def test_a_file_written_without_end_leaves_no_trail_in_memory() -> None:
     s = settler()
     tracemalloc.start()
     try:
-        for tick in range(20_000):
+        for tick in range(5_000):
             s.event("log.pdf", tick / 100)
             s.observe("log.pdf", replace(SCAN, size=tick), tick / 100)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held < 500_000  # two heap entries for each tick would be four megabytes
+    assert held < 125_000  # two heap entries for each tick would be a megabyte
 
 
 # -- what was heard of it ------------------------------------------------------------------------
@@ -212,7 +196,7 @@ class Told:
 steps = st.lists(
     st.tuples(
         st.integers(0, 12),  # seconds since the step before
-        st.sampled_from(["look", "look", "look", "event", "touch", "grow", "empty"]),
+        st.sampled_from(["look", "look", "look", "event", "touch", "grow", "empty", "replace"]),
     ),
     min_size=1,
     max_size=60,
@@ -233,6 +217,7 @@ def test_a_settler_follows_the_rule_whatever_happens(steps: list[tuple[int, str]
             "look": seen,
             "touch": replace(seen, mtime_ns=seen.mtime_ns + 1),
             "grow": replace(seen, size=seen.size + 1),
+            "replace": replace(seen, inode=seen.inode + 1),
             "empty": replace(EMPTY, mtime_ns=now),
         }[action]
         told.looks.append((now, seen))

@@ -85,17 +85,6 @@ def test_a_candidate_refused_for_now_comes_to_rest_anew_and_keeps_its_age(
     assert list(watch.settler.overdue(clock())) == ["busy.pdf"]
 
 
-def test_a_candidate_of_which_nothing_is_told_is_offered_again(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    (inbox / "scan.pdf").write_bytes(b"scan")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["scan.pdf"]
-    assert settled(watch, clock) == []
-    clock.turn(60)
-    assert paths(drain(watch)) == ["scan.pdf"]
-
-
 def test_files_recorded_in_an_earlier_life_are_offered_only_if_they_changed(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:

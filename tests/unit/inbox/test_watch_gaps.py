@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,16 +85,20 @@ def test_a_hint_cannot_lead_out_of_the_inbox(inbox: Path, watch: FolderWatch) ->
     assert list(watch.settler) == ["link"]
 
 
-def test_an_inbox_renamed_away_and_made_anew_is_watched_again(
-    inbox: Path, watch: FolderWatch, clock: Clock
+@pytest.mark.parametrize("take_away", [Path.rmdir, lambda inbox: inbox.rename(f"{inbox}-away")])
+def test_an_inbox_deleted_or_renamed_and_made_anew_at_once_is_watched_again(
+    inbox: Path, watch: FolderWatch, clock: Clock, take_away: Callable[[Path], object]
 ) -> None:
-    inbox.rename(inbox.parent / "away")
-    inbox.mkdir()
+    take_away(inbox)
+    inbox.mkdir()  # often with the same inode number
     clock.turn(1)
     steps_until(watch, lambda: watch.scans == 2, "the scan of the new inbox")
+    clock.turn(10)
+    steps_until(watch, lambda: watch.kind == "native", "a new watch")
     (inbox / "scan.pdf").write_bytes(b"scan")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
+    assert not watch.conditions
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
@@ -117,20 +122,6 @@ def test_an_inbox_that_is_missing_is_a_condition_until_it_is_there(
         (inbox / "scan.pdf").write_bytes(b"scan")
         until_waiting(watch, 1)
         assert settled(watch, clock) == ["scan.pdf"]
-
-
-def test_an_inbox_deleted_and_made_again_within_a_moment_is_watched_again(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    inbox.rmdir()
-    inbox.mkdir()  # often with the same inode number
-    steps_until(watch, lambda: watch.scans == 2, "noticing")
-    clock.turn(10)
-    steps_until(watch, lambda: watch.kind == "native", "a new watch")
-    (inbox / "scan.pdf").write_bytes(b"scan")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["scan.pdf"]
-    assert not watch.conditions
 
 
 def test_a_watch_has_one_descriptor_and_no_thread(inbox: Path, clock: Clock) -> None:

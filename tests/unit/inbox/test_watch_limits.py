@@ -39,7 +39,7 @@ def test_after_an_overflow_of_the_event_queue_no_file_is_missing(tmp_path: Path)
         watch = begun(tmp_path, clock, settle_s=SETTLE)
     try:
         steps_until(watch, lambda: watch.scans == 1)
-        names = fill(tmp_path, 3000)  # nobody takes the events off their queue meanwhile
+        names = fill(tmp_path, 200)  # nobody takes the events off their queue meanwhile
         # The clock stands still: only the overflow can make it look through everything again.
         steps_until(watch, lambda: watch.scans > 1, "a rescan")
         until_waiting(watch, len(names))

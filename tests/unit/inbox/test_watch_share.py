@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,16 @@ def share(tmp_path: Path) -> Path:
     return folder
 
 
+@contextmanager
+def shared(server: Path, share: Path, clock: Clock, **options: Any) -> Iterator[FolderWatch]:
+    """A watch of the share."""
+    with (
+        mounted(share, *BINDFS, str(server)),
+        watching(share, clock, **TIMES, **options) as watch,
+    ):
+        yield watch
+
+
 def paused(watch: FolderWatch, clock: Clock) -> Cause:
     """The condition that a second later keeps files from being taken."""
     clock.turn(1)
@@ -59,10 +70,7 @@ def paused(watch: FolderWatch, clock: Clock) -> Cause:
 
 def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: Path) -> None:
     clock = Clock()
-    with (
-        mounted(share, *BINDFS, str(server)),
-        watching(share, clock, **TIMES) as watch,
-    ):
+    with shared(server, share, clock) as watch:
         assert watch.kind == "polling"
         assert not watch.conditions
         (server / "scan.pdf").write_bytes(b"scan")
@@ -78,10 +86,7 @@ def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: P
 def test_the_stand_in_does_not_tell_of_remote_changes(server: Path, share: Path) -> None:
     # Were it otherwise, the test above would show nothing.
     clock = Clock()
-    with (
-        mounted(share, *BINDFS, str(server)),
-        watching(share, clock, watch="native", **TIMES) as watch,
-    ):
+    with shared(server, share, clock, watch="native") as watch:
         (server / "unheard.pdf").write_bytes(b"scan")
         (share / "heard.pdf").write_bytes(b"scan")
         caught_up(watch)
@@ -114,10 +119,7 @@ def test_a_share_that_is_not_mounted_at_the_next_start_pauses_the_inbox(
     memory.parent.mkdir()
     if marked:
         (server / MARKER).touch()
-    with (
-        mounted(share, *BINDFS, str(server)),
-        watching(share, clock, memory=memory, **TIMES) as watch,
-    ):
+    with shared(server, share, clock, memory=memory) as watch:
         assert watch.paused is None
     with watching(share, clock, memory=memory, **TIMES) as watch:
         condition = paused(watch, clock)
@@ -147,10 +149,7 @@ def test_a_memory_that_cannot_be_understood_is_none(
 def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(server: Path, share: Path) -> None:
     clock = Clock()
     (server / "taken.pdf").write_bytes(b"scan")
-    with (
-        mounted(share, *BINDFS, str(server)),
-        watching(share, clock, **TIMES) as watch,
-    ):
+    with shared(server, share, clock) as watch:
         clock.turn(SETTLE)
         watch.settler.taken(drain(watch)[0])
         until_waiting(watch, 0)
@@ -182,10 +181,7 @@ def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
     for name in ("a", "b", "c"):
         (server / name).mkdir()
         (server / name / "taken.pdf").write_bytes(b"scan")
-    with (
-        mounted(share, *BINDFS, str(server)),
-        watching(share, clock, batch=1, **TIMES) as watch,
-    ):
+    with shared(server, share, clock, batch=1) as watch:
         clock.turn(SETTLE)
         for candidate in drain(watch):
             watch.settler.taken(candidate)
