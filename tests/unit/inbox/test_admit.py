@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -258,11 +258,6 @@ def during_the_read(action: Callable[[], object]) -> Disk:
     return TappedDisk(on_read=read)
 
 
-def append(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"more")
-
-
 def overwrite_in_place_and_hide_it(path: Path) -> None:
     """Other bytes, the same size, the modification time put back: only ctime tells."""
     times = path.stat()
@@ -278,33 +273,31 @@ def replace_by_another(path: Path) -> None:
     other.replace(path)
 
 
+OPENED: list[IO[bytes]] = []
+
+
 @pytest.mark.parametrize(
-    "change",
-    [append, overwrite_in_place_and_hide_it, replace_by_another, lambda path: os.truncate(path, 1)],
+    ("change", "kind"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"more"), "source-changed"),
+        (overwrite_in_place_and_hide_it, "source-changed"),
+        (replace_by_another, "source-changed"),
+        (lambda path: os.truncate(path, 1), "source-changed"),
+        (Path.unlink, "source-gone"),
+        (lambda path: OPENED.append(path.open("ab")), "source-busy"),
+    ],
+    ids=["appended to", "overwritten", "replaced", "truncated", "removed", "opened for writing"],
 )
 def test_a_file_changed_while_it_is_hashed_is_noticed(
-    tmp_path: Path, change: Callable[[Path], None]
+    tmp_path: Path, change: Callable[[Path], object], kind: str
 ) -> None:
     path = tmp_path / "scan.tif"
     path.write_bytes(os.urandom((1 << 20) + 1))
     error = refused(tmp_path, "scan.tif", during_the_read(lambda: change(path)))
+    while OPENED:
+        OPENED.pop().close()
     assert isinstance(error, SourceChangedError)
-    assert error.kind == "source-changed"
-
-
-def test_a_file_removed_while_it_is_hashed_is_gone(tmp_path: Path) -> None:
-    path = tmp_path / "scan.pdf"
-    path.write_bytes(SCAN)
-    assert refused(tmp_path, "scan.pdf", during_the_read(path.unlink)).kind == "source-gone"
-
-
-def test_a_file_opened_for_writing_while_it_is_hashed_is_busy(tmp_path: Path) -> None:
-    path = tmp_path / "scan.pdf"
-    path.write_bytes(SCAN)
-    opened = []
-    calls = during_the_read(lambda: opened.append(path.open("ab")))
-    assert refused(tmp_path, "scan.pdf", calls).kind == "source-busy"
-    opened[0].close()
+    assert error.kind == kind
 
 
 def test_a_file_that_never_stops_growing_is_not_read_for_ever(tmp_path: Path) -> None:

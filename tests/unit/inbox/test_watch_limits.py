@@ -32,8 +32,9 @@ def fill(folder: Path, count: int) -> list[str]:
     return names
 
 
-def test_after_an_overflow_of_the_event_queue_no_file_is_missing(tmp_path: Path) -> None:
-    clock = Clock()
+def test_after_an_overflow_of_the_event_queue_no_file_is_missing(
+    tmp_path: Path, clock: Clock
+) -> None:
     need("watch-limits")  # the whole machine's, but for a moment: a queue takes it over when made
     with sysctl(Path("/proc/sys/fs/inotify/max_queued_events"), 16):
         watch = begun(tmp_path, clock, settle_s=SETTLE)
@@ -60,9 +61,8 @@ def tree(tmp_path: Path) -> Path:
 
 @with_limits_of_its_own
 def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_named(
-    tree: Path,
+    tree: Path, clock: Clock
 ) -> None:
-    clock = Clock()
     with sysctl(LIMITS / "max_inotify_watches", 20):
         watch = begun(tree, clock, settle_s=SETTLE, rescan_s=60)
         steps_until(watch, lambda: watch.scans == 1)
@@ -85,8 +85,7 @@ def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_name
 
 
 @with_limits_of_its_own
-def test_a_limit_met_by_a_new_sub_folder_is_noticed_by_the_rescan(tree: Path) -> None:
-    clock = Clock()
+def test_a_limit_met_by_a_new_sub_folder_is_noticed_by_the_rescan(tree: Path, clock: Clock) -> None:
     with watching(tree, clock, settle_s=SETTLE, rescan_s=60) as watch:
         assert watch.kind == "native"
         with sysctl(LIMITS / "max_inotify_watches", 1):
@@ -100,9 +99,8 @@ def test_a_limit_met_by_a_new_sub_folder_is_noticed_by_the_rescan(tree: Path) ->
 
 @with_limits_of_its_own
 def test_without_an_inotify_instance_the_inbox_is_polled_and_the_remedy_named(
-    tmp_path: Path,
+    tmp_path: Path, clock: Clock
 ) -> None:
-    clock = Clock()
     (tmp_path / "scan.pdf").write_bytes(b"scan")
     with sysctl(LIMITS / "max_inotify_instances", 0):
         watch = begun(tmp_path, clock, settle_s=SETTLE)

@@ -68,8 +68,9 @@ def paused(watch: FolderWatch, clock: Clock) -> Cause:
     return watch.paused
 
 
-def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: Path) -> None:
-    clock = Clock()
+def test_a_file_written_on_the_server_is_found_by_polling(
+    server: Path, share: Path, clock: Clock
+) -> None:
     with shared(server, share, clock) as watch:
         assert watch.kind == "polling"
         assert not watch.conditions
@@ -83,9 +84,10 @@ def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: P
         assert paths(drain(watch)) == ["scan.pdf"]
 
 
-def test_the_stand_in_does_not_tell_of_remote_changes(server: Path, share: Path) -> None:
+def test_the_stand_in_does_not_tell_of_remote_changes(
+    server: Path, share: Path, clock: Clock
+) -> None:
     # Were it otherwise, the test above would show nothing.
-    clock = Clock()
     with shared(server, share, clock, watch="native") as watch:
         (server / "unheard.pdf").write_bytes(b"scan")
         (share / "heard.pdf").write_bytes(b"scan")
@@ -95,8 +97,10 @@ def test_the_stand_in_does_not_tell_of_remote_changes(server: Path, share: Path)
         assert paths(drain(watch)) == ["heard.pdf"]
 
 
-def test_a_tree_with_a_share_in_it_is_seen_whole(server: Path, tmp_path: Path) -> None:
-    clock, inbox = Clock(), tmp_path / "inbox"
+def test_a_tree_with_a_share_in_it_is_seen_whole(
+    server: Path, tmp_path: Path, clock: Clock
+) -> None:
+    inbox = tmp_path / "inbox"
     inbox.mkdir()
     with (
         mounted(inbox / "from-the-nas", *BINDFS, str(server)),
@@ -113,9 +117,9 @@ def test_a_tree_with_a_share_in_it_is_seen_whole(server: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("marked", [True, False])
 def test_a_share_that_is_not_mounted_at_the_next_start_pauses_the_inbox(
-    server: Path, share: Path, tmp_path: Path, marked: bool
+    server: Path, share: Path, tmp_path: Path, marked: bool, clock: Clock
 ) -> None:
-    clock, memory = Clock(), tmp_path / "spool" / "scans.json"
+    memory = tmp_path / "spool" / "scans.json"
     memory.parent.mkdir()
     if marked:
         (server / MARKER).touch()
@@ -146,8 +150,9 @@ def test_a_memory_that_cannot_be_understood_is_none(
     assert memory.read_bytes() != words
 
 
-def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(server: Path, share: Path) -> None:
-    clock = Clock()
+def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(
+    server: Path, share: Path, clock: Clock
+) -> None:
     (server / "taken.pdf").write_bytes(b"scan")
     with shared(server, share, clock) as watch:
         clock.turn(SETTLE)
@@ -175,9 +180,8 @@ def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(server: Path, shar
 
 
 def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
-    server: Path, share: Path
+    server: Path, share: Path, clock: Clock
 ) -> None:
-    clock = Clock()
     for name in ("a", "b", "c"):
         (server / name).mkdir()
         (server / name / "taken.pdf").write_bytes(b"scan")
@@ -201,10 +205,9 @@ def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
 
 
 def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
-    server: Path, share: Path
+    server: Path, share: Path, clock: Clock
 ) -> None:
     need("fuse")
-    clock = Clock()
     with mounted(share):
         process = subprocess.Popen([*BINDFS, "-f", str(server), str(share)])
         try:
@@ -220,8 +223,7 @@ def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
             process.wait()
 
 
-def test_a_disk_taken_out_and_put_back_is_watched_natively_again(share: Path) -> None:
-    clock = Clock()
+def test_a_disk_taken_out_and_put_back_is_watched_natively_again(share: Path, clock: Clock) -> None:
     tmpfs = ("mount", "-t", "tmpfs", "ocrd-test")
     with mounted(share, *tmpfs), watching(share, clock, **TIMES) as watch:
         assert watch.kind == "native"
@@ -235,9 +237,11 @@ def test_a_disk_taken_out_and_put_back_is_watched_natively_again(share: Path) ->
         until_waiting(watch, 1)
 
 
-def test_a_disk_out_for_less_than_a_look_is_watched_again(share: Path, tmp_path: Path) -> None:
+def test_a_disk_out_for_less_than_a_look_is_watched_again(
+    share: Path, tmp_path: Path, clock: Clock
+) -> None:
     need("disks")
-    clock, image = Clock(), tmp_path / "disk.img"
+    image = tmp_path / "disk.img"
     image.touch()
     with image.open("r+b") as file:
         file.truncate(4 << 20)
@@ -269,9 +273,8 @@ def loop_device(image: Path) -> Iterator[str]:
 
 
 def test_a_share_mounted_over_the_inbox_later_is_polled_from_then_on(
-    server: Path, share: Path
+    server: Path, share: Path, clock: Clock
 ) -> None:
-    clock = Clock()
     with watching(share, clock, **TIMES) as watch:
         before = watch.kind
         (server / "scan.pdf").write_bytes(b"scan")
@@ -282,8 +285,7 @@ def test_a_share_mounted_over_the_inbox_later_is_polled_from_then_on(
             assert not watch.conditions
 
 
-def test_a_marker_that_was_seen_and_is_gone_pauses_the_inbox(share: Path) -> None:
-    clock = Clock()
+def test_a_marker_that_was_seen_and_is_gone_pauses_the_inbox(share: Path, clock: Clock) -> None:
     (share / MARKER).touch()
     with watching(share, clock, **TIMES) as watch:
         assert not watch.conditions

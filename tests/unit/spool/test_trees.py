@@ -286,7 +286,6 @@ def of_the_same_file_system(at: Path) -> AbstractContextManager[Path]:
 MOUNTS = {"another file system": tmpfs, "the same file system": of_the_same_file_system}
 
 
-@needs_root
 @pytest.mark.parametrize("marked", [True, False], ids=["marked", "unmarked"])
 @pytest.mark.parametrize("mount", MOUNTS.values(), ids=MOUNTS.keys())
 def test_a_mount_that_is_away_is_noticed_and_comes_back(
@@ -306,7 +305,6 @@ def test_a_mount_that_is_away_is_noticed_and_comes_back(
     assert os.listdir(tree) == []
 
 
-@needs_root
 def test_a_new_folder_below_a_root_that_is_away_is_not_made(memory: Memory, tmp_path: Path) -> None:
     root = tmp_path / "root"
     with tmpfs(root):
@@ -386,7 +384,6 @@ def test_a_mount_that_goes_in_the_middle_of_a_step_gets_it_whole(tmp_path: Path,
     assert (source / "letters" / "scan" / "scan.md").exists()
 
 
-@needs_root
 def test_a_folder_marked_before_something_was_mounted_over_it_is_not_the_tree_afterwards(
     memory: Memory, tmp_path: Path
 ) -> None:
