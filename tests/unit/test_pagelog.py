@@ -52,7 +52,9 @@ def test_a_line_is_its_length_its_checksum_and_its_json(path: Path) -> None:
 
 def test_a_log_torn_at_any_byte_keeps_the_whole_lines_and_goes_on(path: Path) -> None:
     whole = path.read_bytes()
-    for end in range(0, len(whole), 1 if everything() else 11):
+    for end in range(len(whole)):
+        if end % 11 and b"\n" not in whole[end - 1 : end + 1] and not everything():
+            continue
         path.write_bytes(whole[:end])
         lines = whole[:end].count(b"\n")
         log = PageLog(path, Disk())
