@@ -153,7 +153,9 @@ class Settler:
         if seen is None:
             self._gone(path)
             return None
-        if self._is_taken(path, seen):
+        taken = self._taken.pop(path, None)
+        if taken is not None and taken[0] == seen:
+            self._taken[path] = seen, self._scan
             return None
         entry = self._entries.setdefault(path, _Entry(now, now, self._settle_s))
         if seen != entry.seen:
@@ -206,16 +208,6 @@ class Settler:
         """Mark the end of a complete scan: taken files that it did not meet have left."""
         for path in [path for path, (_, met) in self._taken.items() if met < self._scan]:
             self._gone(path)
-
-    def _is_taken(self, path: str, seen: FileFacts) -> bool:
-        taken = self._taken.get(path)
-        if taken is None:
-            return False
-        if taken[0] == seen:
-            self._taken[path] = seen, self._scan
-            return True
-        del self._taken[path]
-        return False
 
     def _gone(self, path: str) -> None:
         entry, taken = self._entries.pop(path, None), self._taken.pop(path, None)

@@ -124,8 +124,10 @@ class Trees:
         if tree.is_symlink() or moved or (above is None and str(tree) in self._known):
             raise _lost(tree)
         for folder in tree.parents:
-            if str(folder) in self._known and not self._is_itself(folder):
-                raise _lost(folder)
+            if (known := self._known.get(str(folder))) is not None:
+                ours = self._bears_ours(folder, self._marker(folder))
+                if not ours and known != place_of(folder):
+                    raise _lost(folder)
         make_folders(tree, self._disk)
         self._fresh.add(tree)
 
@@ -136,10 +138,6 @@ class Trees:
             return None
         self._fresh.discard(tree)
         return tree
-
-    def _is_itself(self, tree: Path) -> bool:
-        ours = self._bears_ours(tree, self._marker(tree))
-        return ours or self._known[str(tree)] == place_of(tree)
 
     def _bears_ours(self, tree: Path, marker: str | None) -> bool:
         """Whether the marker is the one that we last wrote there; a new number is recorded."""
