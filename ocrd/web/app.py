@@ -22,6 +22,7 @@ from ocrd.web.access import Gatekeeper
 from ocrd.web.changes import Changes
 from ocrd.web.desk import Desk
 from ocrd.web.expiry import expire_all
+from ocrd.web.patience import in_time
 from ocrd.web.render import PageRenderer
 from ocrd.web.store import Store, store_path
 
@@ -78,6 +79,7 @@ def create_app(config: Config) -> FastAPI:
         description="Scans in; text, Markdown and searchable PDFs out.",
         docs_url=None,
         redoc_url=None,
+        root_path=config.settings.web.prefix,
         lifespan=lifespan,
     )
     app.state.desk, app.state.renderer = desk, renderer
@@ -86,6 +88,7 @@ def create_app(config: Config) -> FastAPI:
         app.include_router(router)
     app.mount("/static", StaticFiles(packages=[("ocrd.web", "static")]), name="static")
     errors.install(app, page.shown)
+    _require_apart(app)
     app.add_middleware(_Front, hosts=frozenset(map(str.lower, allowed_hosts(config))))
     return app
 
@@ -117,12 +120,13 @@ class _Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _placed(scope)
         if scope["method"] == "HEAD":
             await self._head(scope, receive, send)
             return
         told = Headers(scope=scope).get("host", "")
         if "*" in self._hosts or _name(told) in self._hosts:
-            await self._app(scope, receive, sent)
+            await self._app(scope, in_time(receive), sent)
             return
         refused = errors.RefusedError(
             400,
@@ -130,7 +134,7 @@ class _Front:
             hint="Use a name that this server knows, or have an operator add it to `hosts` "
             "under [web].",
         )
-        await errors.answer(scope["path"], 400, refused)(scope, receive, sent)
+        await errors.answer(errors.inner_path(scope), 400, refused)(scope, receive, sent)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as to a GET of the whole, which is cancelled once its head has been sent."""
@@ -144,6 +148,31 @@ class _Front:
                 await anyio.sleep_forever()
 
             await self({**scope, "method": "GET", "headers": whole}, receive, head)
+
+
+def _placed(scope: Scope) -> Scope:
+    """The scope as the client sees it: below a proxy's prefix, and encrypted if the proxy says so.
+
+    Some proxies pass the prefix on with the path, others do not.
+    """
+    root, path = scope["root_path"], scope["path"]
+    inner = path.removeprefix(root) if f"{path}/".startswith(f"{root}/") else path
+    placed = {**scope, "path": root + (inner or "/")}
+    if Headers(scope=scope).get("x-forwarded-proto") == "https":
+        placed["scheme"] = "https"
+    return placed
+
+
+def _require_apart(app: FastAPI) -> None:
+    """Refuse a prefix with which a path of ours begins: nobody could say which is meant."""
+    root = app.root_path
+    if root and any(
+        f"{getattr(route, 'path', '')}/".startswith(f"{root}/") for route in app.routes
+    ):
+        raise ConfigError(
+            f"`prefix` is {root}, and paths of ocrd's own begin so",
+            hint="Choose another `prefix` under [web], such as /ocr, and tell the proxy.",
+        )
 
 
 def _name(host: str) -> str:
