@@ -121,7 +121,7 @@ def test_strangers_who_ask_whether_all_is_well_have_the_ledger_read_once_a_secon
     opened: list[float] = []
 
     class Counter(FileSystemEventHandler):
-        def on_opened(self, event: FileOpenedEvent) -> None:  # type: ignore[override]  # only such
+        def on_opened(self, event: FileOpenedEvent) -> None:
             if str(event.src_path).endswith("ledger.db"):
                 opened.append(time.monotonic())
 
