@@ -170,6 +170,7 @@ class WebSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8484
     socket: Path | None = None
     hosts: list[str] = Field(default_factory=list)
+    prefix: Annotated[str, StringConstraints(pattern=r"^(/[\w.~-]+)*$")] = ""
     folder: str = ""
     max_upload_mib: Annotated[int, Field(ge=1)] = 1024
     requests_per_minute: Annotated[int, Field(ge=0)] = 12_000

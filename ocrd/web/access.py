@@ -181,10 +181,6 @@ def token_for(request: Request, role: Role | None = None, csrf: str | None = Non
 
 
 def origin_of(request: Request) -> str:
-    """Scheme and host by which the client reached us, a proxy's TLS included; no final slash."""
-    return f"{scheme_of(request)}://{request.headers.get('host', '')}"
-
-
-def scheme_of(request: Request) -> str:
-    """`https` if the client's connection is encrypted, going by a proxy's header if it sets one."""
-    return "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme
+    """The address by which the client reached us, with a proxy's TLS and prefix; no final slash."""
+    root: str = request.scope["root_path"]
+    return f"{request.url.scheme}://{request.headers.get('host', '')}{root}"

@@ -22,6 +22,7 @@ from ocrd.web.access import Gatekeeper
 from ocrd.web.changes import Changes
 from ocrd.web.desk import Desk
 from ocrd.web.expiry import expire_all
+from ocrd.web.patience import in_time
 from ocrd.web.render import PageRenderer
 from ocrd.web.store import Store, store_path
 
@@ -39,6 +40,7 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
+_ROUTERS = (api.router, azure.router, mistral.router, docling.router, page.router)
 _CACHING = {b"cache-control", b"etag"}  # a response with neither must not be cached
 
 
@@ -46,7 +48,8 @@ def create_app(config: Config) -> FastAPI:
     """The application for a configuration.
 
     Raises:
-        ConfigError: No folder is configured that documents could be handed to.
+        ConfigError: No folder is configured that documents could be handed to, or the prefix is a
+            path of our own.
         PlaceError: The process cannot use its file beside the ledger.
     """
     if not config.folders:
@@ -54,6 +57,7 @@ def create_app(config: Config) -> FastAPI:
             "no folder is configured, so there is nowhere to hand documents to",
             hint='Add one to the configuration: [[folder]] with name = "scans".',
         )
+    _require_apart(config.settings.web.prefix)
     store = Store(store_path(config.ledger))
     changes = Changes(config.ledger, config.spool)
     desk = Desk(config, store, changes)
@@ -82,11 +86,12 @@ def create_app(config: Config) -> FastAPI:
     )
     app.state.desk, app.state.renderer = desk, renderer
     app.state.gatekeeper = Gatekeeper(store, config)
-    for router in (api.router, azure.router, mistral.router, docling.router, page.router):
+    for router in _ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(packages=[("ocrd.web", "static")]), name="static")
     errors.install(app, page.shown)
-    app.add_middleware(_Front, hosts=frozenset(map(str.lower, allowed_hosts(config))))
+    hosts = frozenset(map(str.lower, allowed_hosts(config)))
+    app.add_middleware(_Front, hosts=hosts, prefix=config.settings.web.prefix)
     return app
 
 
@@ -102,9 +107,10 @@ def allowed_hosts(config: Config) -> Iterable[str]:
 class _Front:
     """Refuses requests for other host names (`*`: any may be used), and adds security headers."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], prefix: str) -> None:
         self._app = app
         self._hosts = hosts
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
@@ -117,12 +123,13 @@ class _Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _placed(scope, self._prefix)
         if scope["method"] == "HEAD":
             await self._head(scope, receive, send)
             return
         told = Headers(scope=scope).get("host", "")
         if "*" in self._hosts or _name(told) in self._hosts:
-            await self._app(scope, receive, sent)
+            await self._app(scope, in_time(receive), sent)
             return
         refused = errors.RefusedError(
             400,
@@ -130,7 +137,7 @@ class _Front:
             hint="Use a name that this server knows, or have an operator add it to `hosts` "
             "under [web].",
         )
-        await errors.answer(scope["path"], 400, refused)(scope, receive, sent)
+        await errors.answer(errors.inner_path(scope), 400, refused)(scope, receive, sent)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as to a GET of the whole, which is cancelled once its head has been sent."""
@@ -144,6 +151,29 @@ class _Front:
                 await anyio.sleep_forever()
 
             await self({**scope, "method": "GET", "headers": whole}, receive, head)
+
+
+def _placed(scope: Scope, root: str) -> Scope:
+    """The scope as the client sees it: below a proxy's prefix, and encrypted if the proxy says so.
+
+    Some proxies pass the prefix on with the path, others do not.
+    """
+    path: str = scope["path"]
+    inner = path.removeprefix(root) if f"{path}/".startswith(f"{root}/") else path
+    placed = {**scope, "root_path": root, "path": root + (inner or "/")}
+    if Headers(scope=scope).get("x-forwarded-proto") == "https":
+        placed["scheme"] = "https"
+    return placed
+
+
+def _require_apart(prefix: str) -> None:
+    """Refuse a prefix with which a path of ours begins: nobody could say which is meant."""
+    own = [getattr(route, "path", "") for router in _ROUTERS for route in router.routes]
+    if prefix and any(f"{path}/".startswith(f"{prefix}/") for path in (*own, "/static")):
+        raise ConfigError(
+            f"`prefix` is {prefix}, and paths of ocrd's own begin so",
+            hint="Choose another `prefix` under [web], such as /ocr, and tell the proxy.",
+        )
 
 
 def _name(host: str) -> str:

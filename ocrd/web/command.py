@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from ocrd.config.schema import WebSettings
 
 MOST_CONNECTIONS = 4096
-_ALIVE = (  # a client that is switched off in mid-document is noticed after two minutes
+_ALIVE = (  # a client that is switched off, or takes none of its answer, has two minutes
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000),
 )
 web = typer.Typer(invoke_without_command=True, help="Serve the page and the HTTP interfaces.")
 tokens = typer.Typer(no_args_is_help=True, help="Who may use them.")
@@ -45,6 +46,7 @@ def serve(context: typer.Context, config: ConfigOption = None) -> None:
         import uvicorn
 
         from ocrd.web.app import create_app
+        from ocrd.web.patience import HeadInTime
     except ImportError as error:
         raise OcrdError(
             f"the HTTP part is not installed: {error.name} is missing",
@@ -63,6 +65,8 @@ def serve(context: typer.Context, config: ConfigOption = None) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=HeadInTime,
+            ws="none",
             log_level="warning",
             proxy_headers=False,
             timeout_graceful_shutdown=5,

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -41,6 +42,7 @@ from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, opened, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
+READY_S = 1.0
 RECORDED_S = 15.0  # by then, a running daemon has recorded a document that was handed over
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 T = TypeVar("T")
@@ -60,6 +62,9 @@ class Desk:
             for _, tree in folder.trees():
                 self.disk.know(tree)
         self._reading = asyncio.Lock()  # held files are handed over one at a time
+        self._asking = asyncio.Lock()
+        self._ready_until = 0.0  # by the monotonic clock: until then `_unready` holds
+        self._unready: OcrdError | None = None
 
     # --- folders ---
 
@@ -421,6 +426,23 @@ class Desk:
         for ended in ("latest", "failures"):
             facts[ended] = [each for each in facts[ended] if token.sees(each["folder"])]
         return facts | {"strays": [], "held": [], "hanging": [], "troubles": []}
+
+    async def require_ready(self) -> None:
+        """Look whether the status can be told; once a second, however many strangers ask.
+
+        Raises:
+            OcrdError: It cannot be.
+        """
+        async with self._asking:
+            if time.monotonic() >= self._ready_until:
+                self._unready = None
+                try:
+                    await self.standing(Token(name="readyz", role=Role.READ))
+                except OcrdError as error:
+                    self._unready = error
+                self._ready_until = time.monotonic() + READY_S
+        if self._unready is not None:
+            raise self._unready.with_traceback(None)
 
     async def search(self, words: str, token: Token, limit: int) -> list[dict[str, Any]]:
         """Pages that hold all of the words, the best first.

@@ -34,6 +34,7 @@ SYNC_S = 600.0  # the longest that a synchronous call waits
 _STATUS = {JobState.QUEUED: "pending", JobState.DONE: "success", JobState.FAILED: "failure",
            JobState.CANCELLED: "failure"}  # fmt: skip
 _MADE = ("md", "text")
+_TARGETS = ("inbody", "zip")
 _OPTIONS = ("to_formats", "md_page_break_placeholder", "page_range", "target_type")
 
 
@@ -208,6 +209,10 @@ def _require_sense(options: dict[str, Any]) -> None:
         RefusedError: An option is refused.
     """
     _chosen([], options.get("page_range"))
+    if (target := options.get("target_type")) not in (None, *_TARGETS):
+        raise RefusedError(  # by these words docling's own client knows to ask for another
+            422, f"input should be {' or '.join(_TARGETS)}, not {target!a}", hint="Ask for inbody."
+        )
     formats = _formats(options)
     if not any(made in formats for made in _MADE):
         raise RefusedError(

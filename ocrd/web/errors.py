@@ -12,8 +12,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
-from ocrd.errors import BadFileError, LedgerError, OcrdError, PageError, PlaceError, UsageError
+from ocrd.errors import (
+    ConfigError,
+    Disposition,
+    FencedError,
+    OcrdError,
+    PlaceError,
+    SourceChangedError,
+)
 from ocrd.job import Job, JobError
 
 
@@ -98,13 +106,21 @@ def install(app: FastAPI, show: Show) -> None:
 
     async def told(request: Request, raised: Exception) -> Response:
         status, error = _understood(raised)
-        response = show(request, status, error) or answer(request.url.path, status, error)
+        response = show(request, status, error) or answer(inner_path(request.scope), status, error)
         response.headers.update(getattr(raised, "headers", None) or {})  # such as Allow
+        if status == HTTPStatus.REQUEST_TIMEOUT:
+            response.headers["connection"] = "close"  # the rest of its body is not read
         return response
 
     kinds = (OcrdError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
     for kind in kinds:
         app.add_exception_handler(kind, told)
+
+
+def inner_path(scope: Scope) -> str:
+    """The path of a request below a proxy's prefix."""
+    path: str = scope["path"]
+    return path.removeprefix(scope["root_path"])
 
 
 def answer(path: str, status: int, error: OcrdError) -> JSONResponse:
@@ -137,8 +153,9 @@ def _understood(raised: Exception) -> tuple[int, OcrdError]:
 def _status(error: OcrdError) -> int:
     if isinstance(error, RefusedError):
         return error.status
-    if isinstance(error, UsageError | BadFileError | PageError):
-        return 422
-    if isinstance(error, PlaceError):
-        return 507 if error.kind in ("disk-full", "quota") else 503
-    return 503 if isinstance(error, LedgerError) else 500
+    if isinstance(error, PlaceError) and error.kind in ("disk-full", "quota"):
+        return 507
+    if isinstance(error, SourceChangedError | FencedError):
+        return 409
+    ours = isinstance(error, ConfigError) or error.disposition is not Disposition.PERMANENT
+    return 503 if ours else 422

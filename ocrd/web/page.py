@@ -18,11 +18,11 @@ from ocrd.errors import OcrdError
 from ocrd.files import display
 from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
-from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, scheme_of, token_for
+from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, token_for
 from ocrd.web.api import Cursor
 from ocrd.web.body import small_form
 from ocrd.web.desk import ENDED, Desk, desk_of, name_of
-from ocrd.web.errors import MissingError, RefusedError, joined, sentence
+from ocrd.web.errors import MissingError, RefusedError, inner_path, joined, sentence
 from ocrd.web.render import PageRenderer
 from ocrd.web.results import Results
 from ocrd.web.store import SESSION_S, Handed, Role, Token
@@ -47,13 +47,13 @@ _templates.filters |= {
 
 def shown(request: Request, status: int, error: OcrdError) -> Response | None:
     """The response for a person with a browser, such as the login page; None for a program."""
-    by_browser = "text/html" in request.headers.get("accept", "")
-    if not by_browser or request.url.path.startswith("/api/"):
+    by_browser, path = "text/html" in request.headers.get("accept", ""), inner_path(request.scope)
+    if not by_browser or path.startswith("/api/"):
         return None
-    if status == 401 and request.url.path != "/login":
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if status == 401 and path != "/login":
+        asked = path + (f"?{request.url.query}" if request.url.query else "")
         back = {"back": asked} if request.method == "GET" and asked != "/" else {}
-        return RedirectResponse(f"/login?{urlencode(back)}" if back else "/login", 303)
+        return _led(request, f"/login?{urlencode(back)}" if back else "/login")
     return _page(request, status, "error.html", message=sentence(error), code=status)
 
 
@@ -66,9 +66,15 @@ def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResp
         "submits": token is not None and token.role.covers(Role.SUBMIT),
         "reads": token is not None and token.role.covers(Role.READ),
         "csrf": gatekeeper.csrf(request),
+        "root": request.scope["root_path"],
     }
     headers = {"cache-control": "no-store"}
     return HTMLResponse(_templates.get_template(template).render(told), status, headers)
+
+
+def _led(request: Request, path: str) -> RedirectResponse:
+    """Send the browser to another of our pages."""
+    return RedirectResponse(request.scope["root_path"] + path, 303)
 
 
 # --- status ---
@@ -117,7 +123,7 @@ async def upload(request: Request) -> Response:
         if not body.documents:
             raise RefusedError(422, "there is no document in it", hint="Choose a file first.")
         found = await desk.submit(body.documents, into, token)
-    return RedirectResponse(f"/jobs/{name_of(found[0])}" if len(found) == 1 else "/", 303)
+    return _led(request, f"/jobs/{name_of(found[0])}" if len(found) == 1 else "/")
 
 
 # --- jobs ---
@@ -218,7 +224,7 @@ async def ask(request: Request, number: str, verb: Literal["retry", "cancel"]) -
     form = await small_form(request)
     desk, token = desk_of(request), token_for(request, Role.OPERATE, form.get(CSRF_FIELD, ""))
     await asyncio.to_thread(desk.request, verb, await desk.job(number, token))
-    return RedirectResponse(f"/jobs/{number}", 303)
+    return _led(request, f"/jobs/{number}")
 
 
 # --- search ---
@@ -253,14 +259,15 @@ async def login(request: Request) -> Response:
         refused = gatekeeper.stranger(request)
         return _page(request, refused.status, "login.html", refused=refused, back=back)
     session = await asyncio.to_thread(store.open_session, token)
-    answer = RedirectResponse(back if _BACK.fullmatch(back) else "/", 303)
+    answer = _led(request, back if _BACK.fullmatch(back) else "/")
     answer.set_cookie(
         COOKIE,
         session,
         max_age=int(SESSION_S),
         httponly=True,
         samesite="lax",  # a link in a letter leads to the page, not to logging in again
-        secure=scheme_of(request) == "https",
+        secure=request.url.scheme == "https",
+        path=request.scope["root_path"] or "/",
     )
     return answer
 
@@ -272,8 +279,8 @@ async def logout(request: Request) -> Response:
     gatekeeper_of(request).require_csrf(request, form.get(CSRF_FIELD, ""))
     session = request.cookies.get(COOKIE, "")
     await asyncio.to_thread(desk_of(request).store.close_session, session)
-    answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE)
+    answer = _led(request, "/login")
+    answer.delete_cookie(COOKIE, path=request.scope["root_path"] or "/")
     return answer
 
 
@@ -286,7 +293,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz")
 async def readyz(request: Request) -> dict[str, str]:
     """Documents are taken and the ledger can be read."""
-    await desk_of(request).standing(Token(name="readyz", role=Role.READ))
+    await desk_of(request).require_ready()
     return {"status": "ok"}
 
 

@@ -153,6 +153,8 @@ def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
     with running.client() as client:
         url = "/api/v1/ocr?name=secret.png&folder=private&wait=240"
         number = client.post(url, content=page("Very secret words")).json()["id"]
+        url = "/api/v1/ocr?name=secret.pdf&folder=private&wait=240"
+        assert client.post(url, content=b"%PDF-1.7 and nothing").json()["state"] == "failed"
     with running.client("web-only") as client:
         assert client.get(f"/api/v1/jobs/{number}").status_code == 404
         assert client.get(f"/api/v1/jobs/{number}/result").status_code == 404
@@ -160,7 +162,7 @@ def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
         assert {job["folder"] for job in client.get("/api/v1/jobs").json()["jobs"]} <= {"web"}
         status = client.get("/api/v1/status")
         assert [each["name"] for each in status.json()["folders"]] == ["web"]
-        assert "secret.png" not in status.text
+        assert "secret" not in status.text and "private" not in status.text
 
 
 @pytest.mark.parametrize(
@@ -557,14 +559,6 @@ def test_many_uploads_at_once_are_each_one_job(running: Site) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         numbers = list(threads.map(send, range(48)))
     assert len(set(numbers)) == 48
-
-
-def test_documents_are_taken_while_the_daemon_is_down(tmp_path: Path) -> None:
-    with site(tmp_path / "site", daemon=False) as up, up.client() as client:
-        answer = client.post("/api/v1/ocr?name=early.png", content=page(), timeout=2 * HANG_S)
-        assert (answer.status_code, answer.json()["state"]) == (202, "inbox")
-        up.start_daemon()
-        until(lambda: (up.root / "archive/web/early.png").exists())
 
 
 # --- search ---

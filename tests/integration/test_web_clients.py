@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.test_web import page
 from tests.support.commands import ocrd
+from tests.support.needs import everything, few
 from tests.support.site import Site, site, until
 
 MIB = 1 << 20
@@ -39,7 +40,7 @@ def csrf_of(shown: httpx.Response) -> str:
 # --- who is not known ---
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/jobs/1/retry"])
+@pytest.mark.parametrize("path", few(["/login", "/logout", "/jobs/1/retry"]))
 @pytest.mark.parametrize(
     ("kind", "content"),
     [
@@ -65,12 +66,14 @@ def test_a_stranger_has_nothing_large_kept_or_decoded(
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("origin", ["null", "http://[", "http://evil.example", "://", "x"])
+@pytest.mark.parametrize("origin", ["OURS", "null", "http://[", "http://evil.example", "://", "x"])
 def test_an_origin_that_is_not_ours_is_refused(running: Site, origin: str) -> None:
+    """Even with a secret of ours."""
     with httpx.Client(base_url=running.url) as client:
         data = {"secret": running.tokens["operate"], "csrf": csrf_of(client.get("/login"))}
-        answer = client.post("/login", data=data, headers={"origin": origin})
-    assert answer.status_code == 403
+        headers = {"origin": origin.replace("OURS", running.url)}
+        answer = client.post("/login", data=data, headers=headers)
+    assert answer.status_code == (303 if origin == "OURS" else 403)
 
 
 # --- bodies ---
@@ -113,7 +116,7 @@ DISPOSITIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "name"), DISPOSITIONS)
+@pytest.mark.parametrize(("told", "name"), few(DISPOSITIONS))
 @pytest.mark.parametrize("raw", [False, True])
 def test_a_files_exact_name_is_heeded(running: Site, told: str, name: str, raw: bool) -> None:
     """.NET's forms tell both; RFC 6266 lets the exact one go first."""
@@ -204,7 +207,7 @@ def uploaded(running: Site, name: str, *, read: bool = False) -> tuple[str, str]
 
 
 @pytest.mark.parametrize("read", [False, True])
-@pytest.mark.parametrize("end", ["azure", "mistral", "removed", "renewed"])
+@pytest.mark.parametrize("end", few(["azure", "mistral", "removed", "renewed"]))
 def test_a_signed_url_ends_with_its_file_and_with_its_token(
     running: Site, end: str, read: bool
 ) -> None:
@@ -299,7 +302,7 @@ def test_a_changed_sidecar_is_no_defect_of_ocrd(running: Site, kind: str) -> Non
             f"{LAYOUT}/{job['id']}?outputContentFormat=markdown",
         ]
         found = {}
-        for change in CHANGED:
+        for change in CHANGED if kind == "PDF" or everything() else CHANGED[::3]:
             told = good | {"pages": [good["pages"][0] | change]}
             kept.write_text(json.dumps(told))
             for path in paths:

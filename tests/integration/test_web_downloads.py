@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.test_web import page
+from tests.support.needs import few
 from tests.support.site import Site, until
 
 FORMATS = [
@@ -60,13 +61,7 @@ def test_a_file_says_its_length_and_that_it_may_be_had_in_ranges(
 
 @pytest.mark.parametrize(
     ("asked", "begin", "end"),
-    [
-        ("0-99", 0, 100),
-        ("100-", 100, None),
-        ("-7", -7, None),
-        ("5-5", 5, 6),
-        ("9-99999999", 9, None),
-    ],
+    [("0-99", 0, 100), ("-7", -7, None)],  # the rest is Starlette's
 )
 def test_a_range_is_that_part_alone(
     client: httpx.Client, done: Done, asked: str, begin: int, end: int | None
@@ -77,23 +72,6 @@ def test_a_range_is_that_part_alone(
     first, last, _ = slice(begin, end).indices(len(whole))
     assert answer.headers["content-range"] == f"bytes {first}-{last - 1}/{len(whole)}"
     assert answer.headers["content-length"] == str(last - first)
-
-
-def test_several_ranges_come_as_parts(client: httpx.Client, done: Done) -> None:
-    whole = (done.bundle / "scan.pdf").read_bytes()
-    answer = client.get(done.url + "pdf", headers={"range": "bytes=0-9,50-59"})
-    assert answer.status_code == 206
-    assert answer.headers["content-type"].startswith("multipart/byteranges")
-    assert whole[:10] in answer.content and whole[50:60] in answer.content
-
-
-def test_a_range_beyond_the_end_is_refused_with_the_length(
-    client: httpx.Client, done: Done
-) -> None:
-    size = (done.bundle / "scan.pdf").stat().st_size
-    answer = client.get(done.url + "pdf", headers={"range": f"bytes={size}-"})
-    assert answer.status_code == 416
-    assert answer.headers["content-range"] == f"bytes */{size}"
 
 
 def test_a_download_goes_on_where_it_stopped_only_in_the_same_file(
@@ -142,7 +120,7 @@ def test_a_link_in_a_files_place_is_not_followed(
         assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("mark", ["\n", "\r\nx-own: 1", "\x1b", "\x7f", '"', "\\", "ü"])
+@pytest.mark.parametrize("mark", few(["\r\nx-own: 1", "\n", "\x1b", "\x7f", '"', "\\", "ü"]))
 def test_whatever_a_file_is_called_its_results_come_whole(
     running: Site, client: httpx.Client, mark: str
 ) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.integration.test_web import page
+from tests.support.needs import examples, few
 from tests.support.site import Site, site, until
 
 ENDLESS = "/api/v1/events"
@@ -80,7 +81,7 @@ def require_promised(promised: dict[str, Any], call: dict[str, Any], sent: httpx
         Draft202012Validator(schema).validate(sent.json())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_answer_is_one_that_was_promised(
     running: Site, promised: dict[str, Any], data: st.DataObject
@@ -116,7 +117,7 @@ def test_what_a_program_needs_is_told(promised: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("key", ["data", "base64", "file"])
+@pytest.mark.parametrize("key", few(["data", "base64", "file"]))
 @pytest.mark.parametrize(("wait", "status"), [(0, "202"), (240, "200")])
 @pytest.mark.parametrize("documents", [1, 2])
 def test_what_becomes_of_documents_in_json_is_promised(

@@ -269,6 +269,21 @@ def test_what_failed_is_said_with_its_remedy_and_can_be_retried(page: Page, runn
     page.wait_for_url(f"{running.url}/jobs/{number}")
 
 
+def test_two_people_at_one_job_see_what_the_other_does(
+    browser: Browser, running: Site, logged_in: StorageState
+) -> None:
+    number = handed_over(running, "shared.pdf", b"%PDF-1.7 and nothing else")
+    contexts = [context_of(browser, storage_state=logged_in) for _ in range(2)]
+    both = [context.new_page() for context in contexts]
+    for each in both:
+        each.goto(f"{running.url}/jobs/{number}")
+    for time, (acts, sees) in enumerate([both, both[::-1]]):
+        acts.get_by_role("button", name="Retry").click()
+        sees.locator("li", has_text="retried").nth(time).wait_for(state="attached")
+    for context in contexts:
+        context.close()
+
+
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 

@@ -58,6 +58,8 @@ def test_an_empty_file_is_not_kept_for_somebody_to_wait_for(running: Site) -> No
         {"page_range": [3, 1]},
         {"page_range": [1]},
         {"page_range": "a"},
+        {"target_type": "presigned_url"},
+        {"target_type": ["zip"]},
     ],
 )
 def test_docling_options_that_cannot_be_had_are_refused_before_anything_is_read(

@@ -2,8 +2,9 @@
 // Live: one event stream; whoever listens for ocrd:change on the body loads itself anew.
 (() => {
   const body = document.body;
+  const root = document.currentScript.src.replace(/\/static\/.*/, ""); // with a proxy's prefix
   if (document.querySelector("[hx-trigger~='ocrd:change']") && window.EventSource) {
-    const events = new EventSource("/api/v1/events");
+    const events = new EventSource(`${root}/api/v1/events`);
     for (const word of ["open", "change"]) { // while nobody listened anything may have changed
       events.addEventListener(word, () => body.dispatchEvent(new CustomEvent("ocrd:change")));
     }
@@ -22,7 +23,7 @@
     }
     const request = new XMLHttpRequest();
     const query = new URLSearchParams({ folder, name: file.name });
-    request.open("POST", `/api/v1/ocr?${query}`);
+    request.open("POST", `${root}/api/v1/ocr?${query}`);
     request.setRequestHeader("X-CSRF-Token", csrf);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) =>
@@ -41,7 +42,7 @@
       item.textContent = "";
       const link = item.appendChild(document.createElement("a"));
       link.textContent = told.id ? `${file.name}: job ${told.id}` : `${file.name}: in the inbox`;
-      link.href = told.id ? `/jobs/${told.id}` : "/";
+      link.href = told.id ? `${root}/jobs/${told.id}` : `${root}/`;
     };
     request.send(file);
   }

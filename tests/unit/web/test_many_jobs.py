@@ -66,8 +66,8 @@ def handed(store: Path, jobs: int, token: str) -> None:
 def test_no_question_of_the_page_looks_at_every_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role, paths: Sequence[str]
 ) -> None:
-    few = steps(tmp_path / "few", 2_000, monkeypatch, role, paths)
-    many = steps(tmp_path / "many", 20_000, monkeypatch, role, paths)
+    few = steps(tmp_path / "few", 1_000, monkeypatch, role, paths)
+    many = steps(tmp_path / "many", 8_000, monkeypatch, role, paths)
     assert sum(few.values()) > 0
     assert {path for path in paths if many[path] > 3 * few[path] + 5} == set()
     if role is Role.SUBMIT:  # who may not see how it stands has nothing asked for it
