@@ -459,16 +459,39 @@ def test_a_claim_without_a_meaning_of_its_colours_does_not_count(tmp_path: Path)
     assert faults(pdf) == []
 
 
-def test_a_claim_that_is_not_true_does_not_count(tmp_path: Path) -> None:
-    source = changed(typed(tmp_path / "a.pdf"), renamed("Frutiger"))
-    (tmp_path / "first").mkdir()
-    xmp = archived(tmp_path / "first", source, PageResult(text=""))
-    with pymupdf.open(str(xmp)) as document:
-        claim = document.get_xml_metadata()
-    changed(source, lambda document: document.set_xml_metadata(claim))
-    pdf = archived(tmp_path, source, PageResult(text=""))
+ELEMENTS = (
+    "<rdf:Description><pdfaid:part>2</pdfaid:part>\n<pdfaid:conformance>B</pdfaid:conformance>"
+)
+ATTRIBUTES = "<rdf:Description pdfaid:part='1' pdfaid:conformance=\"B\">"
+
+
+@pytest.mark.parametrize("claim", [ELEMENTS, ATTRIBUTES])
+@pytest.mark.parametrize(
+    ("font", "hidden", "true"),
+    [("Frutiger", False, False), ("Helvetica", False, False), ("Frutiger", True, True)],
+)
+def test_a_claim_that_is_not_true_does_not_count_and_is_not_repeated(
+    tmp_path: Path, claim: str, font: str, hidden: bool, true: bool
+) -> None:
+    def change(document: Any) -> None:
+        renamed(font)(document)
+        if hidden:
+            document.update_stream(
+                document[0].get_contents()[0], b"3 Tr\n" + document[0].read_contents()
+            )
+        document.set_xml_metadata(f"<x:xmpmeta>{claim}<dc:title>Kept</dc:title></x:xmpmeta>")
+
+    source = changed(typed(tmp_path / "a.pdf"), change)
+    pdf = archived(tmp_path, source, PageResult(text=""), outputs=PDFA | {"pdf"})
     assert faults(pdf) == []
-    assert "is a picture" in notes(tmp_path)[0]
+    assert any("is a picture" in note for note in notes(tmp_path)) == (
+        font == "Frutiger" and not hidden
+    )
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        xmp = document.get_xml_metadata()
+    assert "Kept" in xmp
+    assert ("pdfaid:" in xmp) == true
+    assert any(f"but its font {font} is not" in note for note in notes(tmp_path)) != true
 
 
 def test_a_long_document_is_made_in_turns(tmp_path: Path) -> None:
@@ -491,7 +514,10 @@ def test_a_long_document_is_made_in_turns(tmp_path: Path) -> None:
 def test_a_claim_does_not_count_where_a_script_speaks_against_it(tmp_path: Path) -> None:
     source = changed(claiming(tmp_path, "2B"), script)
     assert faults(source) != []
-    assert faults(archived(tmp_path, source, PageResult(text=""), PageResult(text=""))) == []
+    blank = PageResult(text="")
+    assert faults(archived(tmp_path, source, blank, blank, outputs=PDFA | {"pdf"})) == []
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        assert "pdfaid:part" not in document.get_xml_metadata()
 
 
 def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path) -> None:
