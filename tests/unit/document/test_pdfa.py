@@ -520,12 +520,13 @@ def test_a_claim_does_not_count_where_a_script_speaks_against_it(tmp_path: Path)
         assert "pdfaid:part" not in document.get_xml_metadata()
 
 
-def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"\nq 1 0 0 [ cm << >> (\n", b"\nBT 1 0 0"])
+def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path, end: bytes) -> None:
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth)
 
     def damage(document: Any) -> None:
-        broken = document[0].read_contents() + b"\nq 1 0 0 [ cm << >> (\n"
+        broken = document[0].read_contents() + end
         document.update_stream(document[0].get_contents()[0], broken)
 
     changed(source, damage)
@@ -533,3 +534,4 @@ def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path) -> No
     assert faults(pdf) == []
     assert hits(by_mupdf(pdf), truth.words) >= 0.95
     assert looks_alike(pdf, source)
+    assert "is a picture" in notes(tmp_path)[0]
