@@ -59,7 +59,7 @@ def _is_cut(document: Document, xref: int) -> bool:
             left = inflater.unconsumed_tail
     except zlib.error:
         return True
-    return not inflater.eof and not packed.endswith(_FLUSHED)
+    return bool(packed) and not inflater.eof and not packed.endswith(_FLUSHED)
 
 
 def _breaks_off(content: bytes) -> bool:
@@ -67,7 +67,7 @@ def _breaks_off(content: bytes) -> bool:
     tail = content[-_AT_ONCE:]
     pictures = [match.end() for match in _INLINE_PICTURE.finditer(tail)]  # bytes of any kind
     in_text = False
-    before, opened = b"", b""  # what `before` and the last bracket were: operands, or nothing
+    before = opened = b""  # an operand still without its operator; a bracket still open
     for token in _TOKEN.finditer(tail, pictures[-1] if pictures else 0):
         said = token[0]
         if token["broken"] or said == b"ID":
@@ -78,6 +78,6 @@ def _breaks_off(content: bytes) -> bool:
             if opened or (before and said in (b"q", b"BT")) or (in_text and said == b"BT"):
                 return True
             in_text = said == b"BT" or (in_text and said != b"ET")
-        if token.lastgroup:
+        if token.lastgroup:  # it is no comment
             before = b"" if token["operator"] else said
     return bool(in_text or before or opened)

@@ -52,7 +52,8 @@ Form: TypeAlias = "Callable[[bytes], bytes]"
 
 
 def body(content: bytes) -> bytes:
-    return stream(content, b"/Filter/FlateDecode" if content[:1] == b"\x78" else b"")
+    packed = not content or content[:1] == b"\x78"
+    return stream(content, b"/Filter/FlateDecode" if packed else b"")
 
 
 def as_content(content: bytes) -> bytes:
