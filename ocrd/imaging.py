@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ _LEAST_INCHES, _MOST_INCHES = 0.5, 50.0  # a page's longer side; other dpi tags 
 _IDLE_DPI, _IDLE_INCHES = 100.0, 17.0  # cameras write 72 or 96 whatever the picture is
 _PHOTO_INCHES = 14.0  # the longer side of a page from a camera that does
 _LONGEST_POINTS = 14_400.0  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
+_HEIF_HEAD, _HEIF_SIZE = 1 << 16, re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)  # ISO 23008-12, 6.5.3
+_LONGEST_SIDE = 32_768  # pixels, of an AVIF that its decoder takes
 _END = b"\xff\xd9"
 _FILLING = b"\x5a\xa5\x33\xc7" * 64  # bytes with which no picture continues
 
@@ -73,6 +77,7 @@ class ImagePages:
         self.max_pixels = max_pixels
         try:
             with faults("The image"):
+                _check_heif(os.pread(self._file.fileno(), _HEIF_HEAD, 0), max_pixels)
                 self._image: Image.Image = Image.open(self._file, formats=FORMATS)
                 self._frames = _pages_among(self._image)
                 _check_size(self._image, max_pixels)
@@ -251,11 +256,14 @@ def _pages_among(image: Image.Image) -> tuple[int, ...]:
     """The 0-based numbers of the frames that are pages; the image is left at the first.
 
     The pages of a TIFF are its frames that are neither thumbnails nor masks (all frames if there
-    are only such); in any other format, animated or not, the first frame is the page.
+    are only such), those of a HEIF its pictures; in any other format, animated or not, the first
+    frame is the page.
     """
+    every = range(getattr(image, "n_frames", 1))
+    if image.format == "HEIF":
+        return tuple(every)
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return (0,)
-    every = range(image.n_frames)
     pages = tuple(index for index in every if _is_page(image, index)) or tuple(every)
     image.seek(pages[0])
     return pages
@@ -271,12 +279,32 @@ def _check_size(image: Image.Image, most: int) -> None:
     plan = image.mode == "1" and image.format == "TIFF"
     weight = _WEIGHT_OF_BITONAL if plan else 1.0
     if image.width * image.height * weight > most:
-        raise PageError(
-            f"The image has {image.width} by {image.height} pixels, more than"
-            f" {most / weight / 1e6:g} megapixels.",
-            hint="Scan at fewer dpi, or raise max_pixels in the configuration.",
-            kind="too-large",
+        raise _too_large(
+            image.width,
+            image.height,
+            f"{most / weight / 1e6:g} megapixels",
+            "Scan at fewer dpi, or raise max_pixels in the configuration.",
         )
+
+
+def _check_heif(head: bytes, most: int) -> None:
+    """Refuse a HEIF or AVIF that says that it is too large; its decoders only say that it fails."""
+    if head[4:8] != b"ftyp":
+        return
+    for stated in _HEIF_SIZE.finditer(head):
+        width, height = struct.unpack(">II", stated[1])
+        if width * height > most:
+            hint = "Save it with fewer pixels, or raise max_pixels in the configuration."
+            raise _too_large(width, height, f"{most / 1e6:g} megapixels", hint)
+        if max(width, height) > _LONGEST_SIDE:
+            hint = "Save it with fewer pixels, in several parts, or as PNG or TIFF."
+            raise _too_large(width, height, f"{_LONGEST_SIDE} on a side", hint)
+
+
+def _too_large(width: int, height: int, most: str, hint: str) -> PageError:
+    return PageError(
+        f"The image has {width} by {height} pixels, more than {most}.", hint=hint, kind="too-large"
+    )
 
 
 def _damaged(subject: str, reason: str) -> PageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -143,12 +144,14 @@ class PageImage:
         height: Pixels.
         rgb: `height * width * 3` bytes, rows top to bottom, no padding.
         codes: The contents of its barcodes, if they were looked for.
+        flaw: Why it shows less than its author drew; None if it is whole.
     """
 
     width: int
     height: int
     rgb: bytes
     codes: tuple[str, ...] = ()
+    flaw: str | None = None
 
 
 class Finish(enum.StrEnum):
@@ -288,5 +291,7 @@ def _line_from(record: list[Any]) -> Line:
     """A line from its record; in old records, the words follow the box, without a confidence."""
     text, x1, y1, x2, y2, *rest = record
     sure = rest.pop(0) if rest and not isinstance(rest[0], list) else None
+    if sure is not None:  # an engine may count otherwise, or fail to
+        sure = min(max(sure, 0.0), 1.0) if math.isfinite(sure) else None
     words = tuple(Word(said, Box(*box)) for said, *box in rest)
     return Line(text, Box(x1, y1, x2, y2), words, sure)

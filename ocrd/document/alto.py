@@ -111,7 +111,7 @@ def _block(block: PrintedBlock, name: str, size: PageSize) -> str:
 
 
 def _line(line: Line, name: str, size: PageSize) -> str:
-    sure = "" if line.confidence is None else f' WC="{min(max(line.confidence, 0), 1):.3f}"'
+    sure = "" if line.confidence is None else f' WC="{line.confidence:.3f}"'
     words = "<SP/>".join(
         f'<String ID="word_{name}_{at}" {_place(word.box, size)} CONTENT={xml(word.text)}{sure}/>'
         for at, word in enumerate(line.words, start=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from ocrd.document.pdf_objects import (
     Object,
@@ -21,7 +22,8 @@ from ocrd.document.pdf_objects import (
     values_of,
 )
 from ocrd.document.standard_fonts import StandardFonts
-from ocrd.pdffile import Document, PdfPage, pymupdf
+from ocrd.pdffile import FAULTS, Document, PdfPage, pymupdf
+from ocrd.pdftext import is_hidden
 
 _FORBIDDEN = {  # actions (6.5.1)
     "JavaScript", "Launch", "Sound", "Movie", "ResetForm", "ImportData", "Hide", "SetOCGState",
@@ -44,6 +46,7 @@ _INKS = re.compile(rb"(?:[-+.\d]+\s+){4}[kK]\s|/(?:DeviceCMYK|CMYK)\s+(?:cs|CS)\
 _INLINE = re.compile(rb"\bBI\b(.{1,400}?)\bID\s", re.DOTALL)
 _BAD_INLINE = re.compile(rb"/(LZW|CMYK|DeviceCMYK)\b|/(I|Interpolate)\s+true")
 _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+_NOT_EMBEDDED = "is not embedded"
 _NO_PROFILE = "it has colours of four inks and no profile that says how they look"
 _OF_CATALOG = ("AA", "Requirements", "Perms", "Collection", "NeedsRendering", "Version")
 _LEAST_SIDE = 3.0  # of a page, in its units (6.1.13)
@@ -51,12 +54,15 @@ _DEEPEST = 32
 
 
 class Inspector:
-    """Finds visible content that PDF/A forbids; objects that pages share are inspected once."""
+    """Finds visible content that PDF/A forbids; objects that pages share are inspected once.
 
-    def __init__(self) -> None:
+    With `mend`, standard fonts that lack their programs are embedded; otherwise they are faults.
+    """
+
+    def __init__(self, *, mend: bool = True) -> None:
         self._known: dict[tuple[int, bool], str] = {}
         self._fonts = True
-        self._standard = StandardFonts()
+        self._standard = StandardFonts() if mend else None
 
     def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
         """The first fault of a page, in a few words; empty if there is none.
@@ -114,9 +120,9 @@ class Inspector:
             if name_of(holder, "Subtype") == "CIDFontType2" and not has(holder, "CIDToGIDMap"):
                 mupdf.pdf_dict_puts(holder, "CIDToGIDMap", mupdf.pdf_new_name("Identity"))
             return ""
-        if self._standard.embed(font):
+        if self._standard is not None and self._standard.embed(font):
             return ""
-        return f"its font {name_of(font, 'BaseFont') or '(unnamed)'} is not embedded"
+        return f"its font {name_of(font, 'BaseFont') or '(unnamed)'} {_NOT_EMBEDDED}"
 
     def _colours(self, space: Object) -> str:
         """The fault of a colour space: DeviceCMYK, even as an alternate, has no profile (6.2.4)."""
@@ -212,6 +218,23 @@ def tidy_document(document: Document) -> bool:
         references = " ".join(f"{mupdf.pdf_to_num(file)} 0 R" for file in files)
         document.xref_set_key(document.pdf_catalog(), "AF", f"[{references}]")
     return bool(files)
+
+
+def disproof(document: Document) -> str:
+    """What proves that a document is no PDF/A of any part, in a few words; empty if nothing does.
+
+    Only what leaves no doubt counts: scripts, and visible text in fonts that are not embedded.
+    """
+    catalog = object_of(document, document.pdf_catalog())
+    if has(get(catalog, "Names"), "JavaScript"):
+        return "it has scripts"
+    inspector = Inspector(mend=False)
+    with suppress(*FAULTS):
+        for page in document:
+            fault = inspector.fault_of(page, fonts=not is_hidden(page))
+            if fault.endswith(_NOT_EMBEDDED):
+                return fault
+    return ""
 
 
 def has_intent(document: Document) -> bool:

@@ -27,6 +27,7 @@ from ocrd.document.sidecar import Sidecar
 from ocrd.document.source_pdf import SourcePdf, collated, from_pdf
 from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
+from ocrd.pdfcontent import broken_content
 
 _WORK = ".work"  # in the bundle while it is being built
 _GROWTH, _SPARE = 1.3, 20_000  # a PDF over this factor of its original plus these bytes gets a note
@@ -105,7 +106,7 @@ def _artefacts(
     yield from (make() for output, make in made.items() if output in wanted)
     if wanted & {"pdf", "pdfa"}:
         searchable = target("pdf") if "pdf" in wanted else work / "searchable.pdf"
-        yield SearchablePdf(copy(searchable), layouts, spec)
+        yield SearchablePdf(copy(searchable), layouts, spec, base.path, notes)
         if "pdfa" in wanted:
             yield ArchivalPdf(target("pdfa"), searchable, work / "pdfa.pdf", notes, spec.dpi)
     if "boxes" in wanted and spec.kind == "image" and total == 1:
@@ -139,7 +140,7 @@ def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
 
 
 class _Complaints:
-    """Notes what MuPDF could not show of a page, for the sidecar, which comes after it."""
+    """Notes what is not shown of a page, for the sidecar, which comes after it."""
 
     def __init__(self, pages: PdfPages, spec: BundleSpec) -> None:
         self._pages = pages
@@ -150,11 +151,12 @@ class _Complaints:
             return
         with noted(page, "it cannot be looked at"):
             view = self._pages.view(page.record.number, self._spec.dpi)
-            if not view.problems and not view.words:
+            said = broken_content(view.page)
+            if not said and not view.words and not view.problems:
                 view.grey  # noqa: B018 - drawing it collects the problems
-            if view.problems:
-                said = one_line(view.problems[0])
-                page.notes.append(f"the page may show less than it should: {said}")
+            said = said or next(iter(view.problems), "")
+            if said:
+                page.notes.append(f"the page may show less than it should: {one_line(said)}")
 
     def finish(self) -> str:
         return ""

@@ -12,6 +12,9 @@ from ocrd.pdffile import Document
 _CLAIM = re.compile(r"pdfaid:part\s*(?:=\s*[\"']|>)\s*(\d)")
 _LEVEL = re.compile(r"(pdfaid:conformance\s*(?:=\s*[\"']|>)\s*)[Aa]")
 _PRODUCER = re.compile(r"(<pdf:Producer>|pdf:Producer=\")[^<\"]*")
+_CLAIMS = re.compile(
+    r"\s+pdfaid:\w+\s*=\s*(?:\"[^\"]*\"|'[^']*')|<pdfaid:(\w+)>[^<]*</pdfaid:\1>\s*"
+)
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)'?(\d\d)?'?|Z)?")
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -73,6 +76,12 @@ def say_in_xmp(document: Document, producer: str, *, untagged: bool) -> bool:
     if told != xmp:
         document.update_stream(xref, told.encode(), compress=0)
     return bool(count)
+
+
+def withdraw_claim(document: Document) -> None:
+    """Remove the claim to be PDF/A from a document's XMP; everything else in it stays."""
+    xref, xmp = _xmp(document)
+    document.update_stream(xref, _CLAIMS.sub("", xmp).encode(), compress=0)
 
 
 def _xmp(document: Document) -> tuple[int, str]:

@@ -28,6 +28,7 @@ from ocrd.document.textlayer import text_content
 from ocrd.document.transform import PageFrame, numbers
 from ocrd.document.view import PageView
 from ocrd.page import Line
+from ocrd.pdfcontent import broken_content
 from ocrd.pdffile import FAULTS, PdfPage, pymupdf
 from ocrd.pdftext import is_hidden, user_unit
 
@@ -100,7 +101,7 @@ def _fault_of(page: PdfPage, inspector: rules.Inspector, twin: PdfPage | None = 
     pymupdf.TOOLS.reset_mupdf_warnings()
     try:
         rules.tidy_page(page)
-        fault = inspector.fault_of(page, fonts=not is_hidden(twin or page))
+        fault = inspector.fault_of(page, fonts=not is_hidden(twin or page)) or broken_content(page)
     except FAULTS as error:
         return str(error) or "it is damaged"
     broken = "error" in pymupdf.TOOLS.mupdf_warnings()

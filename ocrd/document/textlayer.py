@@ -10,15 +10,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ocrd import __version__
 from ocrd.document import plain
+from ocrd.document.archival_rules import disproof
 from ocrd.document.base import BundleSpec
 from ocrd.document.font import ASCENT, NAME, LayerFont, text_width
-from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
 from ocrd.document.ink import Stretch
 from ocrd.document.layout import Layouts
-from ocrd.document.metadata import say_in_xmp
+from ocrd.document.metadata import pdfa_claim, say_in_xmp, withdraw_claim
 from ocrd.document.placing import Placed
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
@@ -36,8 +38,17 @@ _ENOUGH_TEXT = 0.5  # the share of the letters read at which a page's own text s
 class SearchablePdf:
     """The artefact NAME.pdf: one document whose pages get their text, sharing one font."""
 
-    def __init__(self, pdf: LayeredPdf, layouts: Layouts, spec: BundleSpec) -> None:
+    def __init__(
+        self,
+        pdf: LayeredPdf,
+        layouts: Layouts,
+        spec: BundleSpec,
+        original: Path,
+        notes: list[str],
+    ) -> None:
         self._pdf = pdf
+        self._original = original
+        self._notes = notes
         self._layouts = layouts
         self._spec = spec
         self._font = LayerFont(pdf)
@@ -62,6 +73,7 @@ class SearchablePdf:
     def finish(self) -> str:
         """Complete the font and metadata, and save; the artefact's name, or empty if not wanted."""
         self._font.finish()
+        self._check_claim()
         producer = f"ocrd {__version__}"
         if say_in_xmp(self._pdf.document, producer, untagged=self._layered):
             self._pdf.say_producer(producer)
@@ -69,6 +81,19 @@ class SearchablePdf:
             self._pdf.drop_pages(self._dropped)
         self._pdf.let_go()
         return self._pdf.path.name if "pdf" in self._spec.outputs else ""
+
+    def _check_claim(self) -> None:
+        """Withdraw a claim to be PDF/A that is false already in the original."""
+        if pdfa_claim(self._pdf.document) is None:
+            return
+        with PdfPages(self._original) as pages:  # a look changes objects
+            fault = disproof(pages.document)
+        if fault:
+            withdraw_claim(self._pdf.document)
+            self._notes.append(
+                f"the original claims to be PDF/A, but {plain.one_line(fault)}: the searchable PDF"
+                " makes no such claim"
+            )
 
     def _add_text(self, page: ReadPage) -> None:
         view = self._layouts.view(page)

@@ -19,10 +19,12 @@ from ocrd.layout.notes import among
 from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, leftward, typeset
+from ocrd.pages.contents import contents
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.shown import has_outlines, is_box, is_within, seen_lines, untold_pictures
 from ocrd.pages.type_rows import Row, Style
 from ocrd.pages.typeset import Typography
+from ocrd.pdfcontent import broken_content
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 from ocrd.pdftext import (
     NO_PICTURES,
@@ -43,6 +45,7 @@ _BOLD, _MONO, _ITALIC = 16, 8, 2
 _TWICE = 8  # MuPDF's flag of a character that is printed twice
 _CELLS = 4  # of a table that have text, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
+_WIDER, _OVER = 1.25, 2.5  # times a table's width and a line's height: its heads reach no further
 _BESIDE = 2.5  # times its height: the text on either side of a number in a gutter is taller
 _RULE = 2.5  # points: a drawing so low is a rule
 _WIDE = 24.0  # points: no table's rule is shorter
@@ -85,6 +88,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     size = page.rect.width, page.rect.height
     printed = list(_rows(page, raw, linked_places))
     typography = _typography(page)
+    ruled += contents([row for row in printed if not _in_any(ruled, row.box)])
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     counts = list(columns.line_numbers([Line(row.text, row.box) for row in unruled], *size))
     unruled = [row for row in unruled if not _in_any(counts, row.box)]
@@ -92,12 +96,15 @@ def own_text(page: PdfPage) -> OwnText | None:
     apart = [*ruled, *counts, *(note for _, note in beside)]
     rest = [word for word in words if not _in_any(apart, word.box)]
     rules = [seen_box(page, rule) for rule in _joined(shapes)]
-    tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
-    tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
-    apart += tables[len(ruled) :]
+    found = columns.tables(rest, rules, ruled, *size)
+    tables = [
+        _as_printed(it, printed) if it.label == "text" else _headed(it, printed, apart)
+        for it in found
+    ]
+    apart += tables
     rows = [row for row in printed if not _in_any(apart, row.box)]
     dots = [seen_box(page, drawing["rect"]) for drawing in shapes if _is_mark(drawing)]
-    blocks = [*typeset.blocks(rows, dots, typography), *tables]
+    blocks = [*typeset.blocks(rows, dots, typography), *ruled, *tables]
     figures = [] if scan else [box for box in pictures if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(figures)]
     above, printed_text, below = _margins(blocks)
@@ -110,6 +117,7 @@ def own_text(page: PdfPage) -> OwnText | None:
         blocks=tuple(linked),
         lines=tuple(lines),
         output_tokens=sum(len(word.text) for word in words),
+        partial=broken_content(page) or None,
         words_from=WordsFrom.PDF,
     )
     places = [word.box for word in words]
@@ -180,6 +188,27 @@ def _as_printed(block: Block, rows: Sequence[Row]) -> Block:
     inside = sorted((row for row in rows if block.boxes[0].holds(row.box)), key=lambda r: r.box.y1)
     text = "\n".join(row.text for row in inside)
     return replace(block, text=text) if len(text) >= len(block.text) else block
+
+
+def _headed(table: Block, rows: Sequence[Row], apart: Sequence[Block]) -> Block:
+    """A table with the line close above it that has a word for each column, if it is bold."""
+    box, columns_ = table.boxes[0], len(table.rows[0])
+    free = (row for row in rows if row.style.bold and not _in_any(apart, row.box))
+    heads = sorted(
+        (
+            row
+            for row in free
+            if 0 <= box.y1 - (row.box.y1 + row.box.y2) / 2 < _OVER * row.box.height
+        ),
+        key=lambda row: row.box.x1,
+    )
+    if len(heads) != columns_ or any(row.box.y2 < heads[0].box.y1 for row in heads):
+        return table
+    whole = Box.around([box, *(row.box for row in heads)])
+    if whole.width > box.width * _WIDER:
+        return table
+    titles = tuple(row.text for row in heads)
+    return replace(table, boxes=(whole,), rows=(titles, *table.rows))
 
 
 def _in_any(blocks: Sequence[Block], box: Box) -> bool:

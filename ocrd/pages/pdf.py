@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from ocrd.errors import BadFileError, OcrdError, PageError
@@ -15,6 +16,7 @@ from ocrd.page import PageImage
 from ocrd.pages import owntext
 from ocrd.pages.base import Rendering
 from ocrd.pages.reading import OwnText
+from ocrd.pdfcontent import broken_content
 from ocrd.pdffile import (
     FAULTS,
     Document,
@@ -64,7 +66,9 @@ def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
     document = _documents.get(file, _open)
     pymupdf.TOOLS.reset_mupdf_warnings()
     try:
-        return _render(document.load_page(number - 1), number, wanted)
+        page = document.load_page(number - 1)
+        image = _render(page, number, wanted)
+        return replace(image, flaw=broken_content(page) or None)
     except (OcrdError, MemoryError):
         raise
     except Exception as error:  # MuPDF's own errors, and those of its wrapper

@@ -39,7 +39,7 @@ from ocrd.worker.calls import LEDGER, SPOOL, Calls
 from ocrd.worker.original import Original
 
 _OWN_TEXT_MODES = frozenset({"ocr", "document"})  # a PDF's own text may answer these
-_OWN_TEXT_TOLD = 3  # increased when a PDF's own text is read differently: ends reuse of old results
+_OWN_TEXT_TOLD = 4  # increased when a PDF's own text is read differently: ends reuse of old results
 MAX_TRIES = 3  # after so many faults the page itself is to blame
 ENGINE_POLL_S = 0.5
 TELL_S = 1.0  # how often a job's progress is written to the ledger
@@ -218,7 +218,7 @@ class PageRun:
             result = await read_upright(engine, request, orientation)
         else:
             result = await read_page(engine, request)
-        return replace(result, codes=image.codes) if image.codes else result
+        return replace(result, codes=image.codes, partial=result.partial or image.flaw)
 
     async def _separates(self, image: PageImage) -> bool:
         if self._separator is None:

@@ -268,7 +268,7 @@ def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, output: str) -> None
     source = blank_pdf(tmp_path / "a.pdf", 1)
     said = (
         "<|ref|>text<|/ref|><|det|>[[1, 2, 999, 999]]<|/det|>\n"
-        + random.Random(1).randbytes(150_000).hex()
+        + random.Random(1).randbytes(50_000).hex()
     )
     if output == "images":
         grain((1200, 1200), 90).save(tmp_path / "a.png")
@@ -282,7 +282,7 @@ def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, output: str) -> None
         source=source, name="a", kind="pdf", pages=tmp_path / "p.jsonl", into=tmp_path / "disk",
         outputs=frozenset({output}), answers=AnswerFormat.DOCUMENT, dpi=144, facts={},
     )  # fmt: skip
-    with tmpfs(spec.into, "96k"), pytest.raises(OSError, match="No space left") as caught:
+    with tmpfs(spec.into, "48k"), pytest.raises(OSError, match="No space left") as caught:
         build_bundle(spec)
     assert caught.value.errno == errno.ENOSPC
 

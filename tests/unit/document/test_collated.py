@@ -117,10 +117,10 @@ def test_pictures_in_a_pdf_are_not_encoded_anew(tmp_path: Path) -> None:
         assert document.xref_stream_raw(image) == original.xref_stream_raw(own)
 
 
-def test_more_pages_than_are_held_at_once(tmp_path: Path) -> None:
-    pages = book(tmp_path / "book.pdf", *map(str, range(1, 151)))
-    path, _ = made(tmp_path, *(of(pages, page, 150) for page in range(150, 0, -1)))
-    assert texts_on(path) == [str(number) for number in range(150, 0, -1)]
+def test_more_pages_than_are_held_at_once(tmp_path: Path, long: int) -> None:
+    pages = book(tmp_path / "book.pdf", *map(str, range(1, long + 1)))
+    path, _ = made(tmp_path, *(of(pages, page, long) for page in range(long, 0, -1)))
+    assert texts_on(path) == [str(number) for number in range(long, 0, -1)]
     assert complaints(path) == ""
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile, ImageOps
 
 from ocrd.document.base import OUTPUTS
-from ocrd.page import Block, Box, Line, Markup, PageResult
+from ocrd.page import Block, Box, Line, Markup, PageResult, Word
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect, page
 from tests.support.grain import grain, saved
@@ -161,21 +161,25 @@ def test_a_page_is_decoded_once_to_be_read_and_once_at_most_to_be_shown(
     assert len(decoded) <= 2
 
 
-def test_a_long_tiff_is_made_in_turns(tmp_path: Path) -> None:
-    frames = [Image.new("1", (16, 16), number % 2) for number in range(70)]
+def test_a_long_tiff_is_made_in_turns(tmp_path: Path, long: int) -> None:
+    frames = [Image.new("1", (16, 16), number % 2) for number in range(long)]
     data = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
     assert struct.unpack("<H", data[2:4]) == (42,)
     made(tmp_path, data, outputs=frozenset({"pdf"}))
     with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
-        assert document.page_count == 70
-        looks = [document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, 68, 69)]
-    assert looks == [0, 255, 0, 255]
+        assert document.page_count == long
+        looks = [
+            document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, long - 2, long - 1)
+        ]
+    assert looks == [0, 255, 255, 0]
 
 
 boxes = st.tuples(*[st.floats(-0.1, 1.1) | st.sampled_from([0.0, 0.3, 1.0])] * 4).map(
     lambda each: Box(*each)
 )
+sure = st.none() | st.sampled_from([-0.5, 0.0, 1.0, 1.5, float("nan"), float("inf")])
 texts = st.text(max_size=40) | st.sampled_from(["", " ", "\n", "\x00", "a\u0301", "שלום (1)", "𠮷"])
+words = st.builds(Word, texts, boxes)
 results = st.builds(
     lambda text, rows, found, lines, label: PageResult(
         text=text,
@@ -185,10 +189,26 @@ results = st.builds(
     texts,
     st.sampled_from([(), (("a", ""), ("b",)), ((),)]),
     st.lists(boxes, max_size=2),
-    st.lists(st.builds(Line, texts, boxes), max_size=3),
+    st.lists(st.builds(Line, texts, boxes, st.lists(words, max_size=2).map(tuple), sure)),
     st.sampled_from(["text", "image", "table", "title", "header", "equation"]),
 )
-shapes = st.sampled_from([(1, 1), (3, 2000), (2000, 3), (1, 700), (40, 40), (300, 200)])
+shapes = st.sampled_from(
+    [(1, 1), (3, 2000), (30_000, 3), (3, 30_000), (1, 700), (40, 40), (300, 200)]
+)
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "F", "LAB", "YCbCr")
+LASTING = {"PNG": "1 L LA P RGB RGBA I;16", "JPEG": "L RGB CMYK YCbCr", "TIFF": " ".join(MODES),
+    "WEBP": "RGB RGBA", "AVIF": "L RGB", "HEIF": "L RGBA", "BMP": "1 L P RGB", "GIF": "1 L P",
+    "JPEG2000": "L LA RGB RGBA", "PPM": "1 L RGB I;16"}  # fmt: skip
+KINDS = [(kind, mode) for kind, modes in LASTING.items() for mode in modes.split()]
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """A grey image in any mode, also those to which Pillow does not convert directly."""
+    if mode == "LAB":
+        return Image.merge("LAB", [image] * 3)
+    if mode == "PA":
+        return image.convert("P").convert("PA")
+    return image.convert(mode if mode in ("1", "L", "LA", "F", "I;16") else "RGB").convert(mode)
 
 
 @settings(
@@ -196,16 +216,20 @@ shapes = st.sampled_from([(1, 1), (3, 2000), (2000, 3), (1, 700), (40, 40), (300
     max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(shapes, st.sampled_from(["1", "L", "RGB"]), results, st.sampled_from([0, 90, 180, 270]))
+@given(shapes, st.sampled_from(KINDS), results, st.sampled_from([0, 90, 180, 270]))
 def test_any_page_of_any_shape_becomes_a_bundle(
     tmp_path_factory: pytest.TempPathFactory,
     size: tuple[int, int],
-    mode: str,
+    kind: tuple[str, str],
     result: PageResult,
     turned: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
-    grain(size, 120).convert(mode).save(folder / "a.png")
+    if kind[0] in ("WEBP", "AVIF", "HEIF"):
+        size = min(size[0], 4000), min(size[1], 4000)  # their encoders take no more
+    (folder / "a.png").write_bytes(saved(in_mode(grain(size, 120), kind[1]), kind[0]))
+    assert inspect(folder / "a.png", WANTED).pages == 1
+    assert page(folder / "a.png", 1, WANTED).width > 0
     found = record(1, PageResult(text="", blocks=result.blocks, lines=result.lines, turned=turned))
     found["result"]["blocks"][0].setdefault("markup", "plain")
     options = {"kind": "image", "upright": True, "drop_blank": True, "outputs": OUTPUTS}

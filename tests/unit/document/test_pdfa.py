@@ -459,47 +459,74 @@ def test_a_claim_without_a_meaning_of_its_colours_does_not_count(tmp_path: Path)
     assert faults(pdf) == []
 
 
-def test_a_claim_that_is_not_true_does_not_count(tmp_path: Path) -> None:
-    source = changed(typed(tmp_path / "a.pdf"), renamed("Frutiger"))
-    (tmp_path / "first").mkdir()
-    xmp = archived(tmp_path / "first", source, PageResult(text=""))
-    with pymupdf.open(str(xmp)) as document:
-        claim = document.get_xml_metadata()
-    changed(source, lambda document: document.set_xml_metadata(claim))
-    pdf = archived(tmp_path, source, PageResult(text=""))
+ELEMENTS = (
+    "<rdf:Description><pdfaid:part>2</pdfaid:part>\n<pdfaid:conformance>B</pdfaid:conformance>"
+)
+ATTRIBUTES = "<rdf:Description pdfaid:part='1' pdfaid:conformance=\"B\">"
+
+
+@pytest.mark.parametrize("claim", [ELEMENTS, ATTRIBUTES])
+@pytest.mark.parametrize(
+    ("font", "hidden", "true"),
+    [("Frutiger", False, False), ("Helvetica", False, False), ("Frutiger", True, True)],
+)
+def test_a_claim_that_is_not_true_does_not_count_and_is_not_repeated(
+    tmp_path: Path, claim: str, font: str, hidden: bool, true: bool
+) -> None:
+    def change(document: Any) -> None:
+        renamed(font)(document)
+        if hidden:
+            document.update_stream(
+                document[0].get_contents()[0], b"3 Tr\n" + document[0].read_contents()
+            )
+        document.set_xml_metadata(f"<x:xmpmeta>{claim}<dc:title>Kept</dc:title></x:xmpmeta>")
+
+    source = changed(typed(tmp_path / "a.pdf"), change)
+    pdf = archived(tmp_path, source, PageResult(text=""), outputs=PDFA | {"pdf"})
     assert faults(pdf) == []
-    assert "is a picture" in notes(tmp_path)[0]
+    assert any("is a picture" in note for note in notes(tmp_path)) == (
+        font == "Frutiger" and not hidden
+    )
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        xmp = document.get_xml_metadata()
+    assert "Kept" in xmp
+    assert ("pdfaid:" in xmp) == true
+    assert any(f"but its font {font} is not" in note for note in notes(tmp_path)) != true
 
 
-def test_a_long_document_is_made_in_turns(tmp_path: Path) -> None:
+def test_a_long_document_is_made_in_turns(tmp_path: Path, long: int) -> None:
     with pymupdf.open() as document:
-        for number in range(70):
+        for number in range(long):
             document.new_page(width=200, height=200).insert_text((20, 90), f"page {number}")
         renamed("Frutiger")(document)
         document.save(str(tmp_path / "a.pdf"))
-    pdf = archived(tmp_path, tmp_path / "a.pdf", *[PageResult(text="")] * 70)
+    pdf = archived(tmp_path, tmp_path / "a.pdf", *[PageResult(text="")] * long)
     assert faults(pdf) == []
     with pymupdf.open(str(pdf)) as document:
         assert [page.get_text().split() for page in document] == [
-            ["page", str(number)] for number in range(70)
+            ["page", str(number)] for number in range(long)
         ]
     *_, pictures, grew = notes(tmp_path)
-    assert pictures == "65 further pages of the PDF/A are pictures for such reasons"
+    assert pictures == f"{long - 5} further pages of the PDF/A are pictures for such reasons"
     assert grew.startswith("scan.pdfa.pdf takes ")
 
 
 def test_a_claim_does_not_count_where_a_script_speaks_against_it(tmp_path: Path) -> None:
     source = changed(claiming(tmp_path, "2B"), script)
     assert faults(source) != []
-    assert faults(archived(tmp_path, source, PageResult(text=""), PageResult(text=""))) == []
+    blank = PageResult(text="")
+    assert faults(archived(tmp_path, source, blank, blank, outputs=PDFA | {"pdf"})) == []
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        assert "pdfaid:part" not in document.get_xml_metadata()
 
 
-def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"\nq 1 0 0 [ cm << >> (\n", b"\nBT 1 0 0"])
+def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path, end: bytes) -> None:
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth)
 
     def damage(document: Any) -> None:
-        broken = document[0].read_contents() + b"\nq 1 0 0 [ cm << >> (\n"
+        broken = document[0].read_contents() + end
         document.update_stream(document[0].get_contents()[0], broken)
 
     changed(source, damage)
@@ -507,3 +534,4 @@ def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path) -> No
     assert faults(pdf) == []
     assert hits(by_mupdf(pdf), truth.words) >= 0.95
     assert looks_alike(pdf, source)
+    assert "is a picture" in notes(tmp_path)[0]

@@ -428,18 +428,18 @@ def test_resources_are_found_wherever_the_pdf_keeps_them(tmp_path: Path, how: st
     assert pixels(pdf) == before
 
 
-def test_hundreds_of_pages_are_written_in_several_turns(tmp_path: Path) -> None:
+def test_many_pages_are_written_in_several_turns(tmp_path: Path, long: int) -> None:
     """More pages than are held at once; each has its own text, and the last one's characters."""
     source = tmp_path / "a.pdf"
     with pymupdf.open() as document:
-        for _ in range(150):
+        for _ in range(long):
             document.new_page()
         document.save(str(source))
-    lines = [Line(f"page{number} 😀", Box(0.1, 0.1, 0.4, 0.12)) for number in range(1, 151)]
+    lines = [Line(f"page{number} 😀", Box(0.1, 0.1, 0.4, 0.12)) for number in range(1, long + 1)]
     pdf = searchable(tmp_path, source, *(PageResult(text="x", lines=(line,)) for line in lines))
     with pymupdf.open(str(pdf)) as document:
         said = [page.get_text().split() for page in document]
-    assert said == [[f"page{number}", "😀"] for number in range(1, 151)]
+    assert said == [[f"page{number}", "😀"] for number in range(1, long + 1)]
 
 
 def test_a_page_turned_to_be_read_is_turned_for_people_when_asked(tmp_path: Path) -> None:

@@ -877,3 +877,30 @@ def test_a_note_beside_a_paragraph_that_goes_on_is_no_part_of_it(tmp_path: Path)
     texts = [block.text for block in sound(read(tmp_path, draw)).blocks]
     assert texts[::2] == ["Harbour dues"] * 4
     assert all(text.startswith("the harbour office") for text in texts[1::2])
+
+
+@pytest.mark.parametrize("align", ["left", "centre", "right"])
+@pytest.mark.parametrize("pitch", [16, 24])
+def test_bold_heads_stand_in_the_table_below_them(tmp_path: Path, align: str, pitch: int) -> None:
+    """As LibreOffice sets them: each in the middle of its column, however narrow its cells are."""
+    heads = ["Ship", "Arrived", "Tons", "Master"]
+    cells = [["Anna", "3 May", "120", "Lie"], ["Eva", "4 May", "98", "Moe"]]
+    cells += [["Carl", "9 May", "310", "Lie"], ["Dora", "2 May", "77", "Lund"]]
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((57, 60, 540, 120), PROSE, fontsize=11)
+        for number, row in enumerate([heads, *cells]):
+            for column, said in enumerate(row):
+                font = "helv" if number else "hebo"
+                spare = 115 - pymupdf.get_text_length(said, font, 12)
+                share = 0 if number else {"left": 0, "centre": 0.5, "right": 1}[align]
+                at = (57 + 121 * column + share * spare, 150 + pitch * number)
+                page.insert_text(at, said, fontname=font, fontsize=12)
+        page.insert_textbox((57, 300, 540, 360), PROSE, fontsize=11)
+
+    own = read(tmp_path, draw)
+    assert own is not None
+    assert [block.rows for block in own.result.blocks if block.rows] == [
+        tuple(map(tuple, [heads, *cells]))
+    ]
+    assert not any(block.level for block in own.result.blocks)

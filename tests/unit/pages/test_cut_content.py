@@ -1,0 +1,92 @@
+"""A page whose drawing operators break off is told from one that is whole."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from ocrd.pages.base import Rendering
+from ocrd.pages.work import own_text, page
+from tests.unit.pages.pdfs import one_page, stream
+
+WANTED = Rendering(dpi=36, max_pixels=1_000_000, max_pages=9)
+FONT = b"/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
+LINES = [b"BT /F 9 Tf 20 %d Td (Line %d \\( (of) it) Tj ET" % (380 - 30 * n, n) for n in range(12)]
+SOUND = b"q 1 0 0 rg 10 10 50 50 re f Q\n" + b"\n".join(LINES)
+PACKED = zlib.compress(SOUND)
+FLUSHED = zlib.compressobj()
+UNENDED = FLUSHED.compress(SOUND) + FLUSHED.flush(zlib.Z_SYNC_FLUSH)
+PICTURE = b"q BI /W 2 /H 4 /BPC 8 /CS /G ID (<[BT(<[ EI Q\n"  # any bytes may occur in one
+
+SOUND_ONES = {
+    "plain": SOUND,
+    "packed": PACKED,
+    "without its checksum": PACKED[:-4],
+    "flushed and never ended": UNENDED,
+    "a picture in it": PICTURE + SOUND,
+    "nothing": b"",
+    "a comment at its end": SOUND + b"\n% (unread [ BT",
+    "a mark of nesting": b"/A <</B (x)>> BDC " + SOUND + b" EMC\0\0",
+    "left open": b"q q " + SOUND,
+}
+CUT_ONES = {
+    "half of the packed data": PACKED[: len(PACKED) // 2],
+    "all but the end of the packed data": PACKED[:-12],
+    "nonsense in the packed data": PACKED[:-120] + b"\xff" * 30 + PACKED[-90:],
+    "in a text": SOUND[: SOUND.rindex(b" ET")],
+    "in a string": SOUND[: SOUND.rindex(b"it)")],
+    "in a nested string": SOUND[: SOUND.rindex(b"f) it)")],
+    "in an array": LINES[0] + b" [(a) 3",
+    "in hexadecimal": LINES[0] + b" <4142",
+    "before an operator": LINES[0] + b" 1 0 0",
+    "in a picture": LINES[0] + b" BI /W 2 /H 4 ID xx",
+    "in a dictionary": LINES[0] + b" /A <</B 3",
+}
+
+
+Form: TypeAlias = "Callable[[bytes], bytes]"
+
+
+def body(content: bytes) -> bytes:
+    packed = not content or content[:1] == b"\x78"
+    return stream(content, b"/Filter/FlateDecode" if packed else b"")
+
+
+def as_content(content: bytes) -> bytes:
+    more = {10: stream(b"10 10 50 50 re f"), 11: body(content)}
+    return one_page(b"", resources=FONT, page=b"/Contents[10 0 R 11 0 R]", more=more)
+
+
+def as_one_of_three(content: bytes) -> bytes:
+    more = {10: body(PACKED), 11: body(content), 12: body(PACKED)}
+    return one_page(b"", resources=FONT, page=b"/Contents[10 0 R 11 0 R 12 0 R]", more=more)
+
+
+def as_form(content: bytes) -> bytes:
+    entries = b"/Type/XObject/Subtype/Form/BBox[0 0 300 400]/Resources<<" + FONT + b">>"
+    form = body(content).replace(b"<<", b"<<" + entries, 1)
+    own = b"BT /F 9 Tf 20 390 Td (Words around it) Tj ET /Fm Do"
+    return one_page(own, resources=FONT + b"/XObject<</Fm 10 0 R>>", more={10: form})
+
+
+def flaws(path: Path, data: bytes) -> set[str | None]:
+    """What is said of the page's image and of its own text."""
+    path.write_bytes(data)
+    own = own_text(path, 1)
+    return {page(path, 1, WANTED).flaw, *([own.result.partial] if own else [])}
+
+
+@pytest.mark.parametrize("form", [as_content, as_one_of_three, as_form])
+@pytest.mark.parametrize("content", SOUND_ONES.values(), ids=SOUND_ONES)
+def test_a_sound_page_is_whole(tmp_path: Path, form: Form, content: bytes) -> None:
+    assert flaws(tmp_path / "a.pdf", form(content)) == {None}
+
+
+@pytest.mark.parametrize("form", [as_content, as_one_of_three, as_form])
+@pytest.mark.parametrize("content", CUT_ONES.values(), ids=CUT_ONES)
+def test_a_page_that_breaks_off_is_not(tmp_path: Path, form: Form, content: bytes) -> None:
+    assert flaws(tmp_path / "a.pdf", form(content)) == {"its content breaks off in the file"}
