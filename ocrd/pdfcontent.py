@@ -14,6 +14,7 @@ from ocrd.pdffile import Document, PdfPage
 _CUT = "its content breaks off in the file"
 _FLUSHED = b"\0\0\xff\xff"  # ends data that a program flushed but never finished: all is there
 _AT_ONCE = 1 << 20  # bytes
+_TAIL = 1 << 18  # bytes at the end of a page's operators: these are looked at, in 0.1 s at most
 _INLINE_PICTURE = re.compile(rb"EI(?=[\s\0]|$)")
 _OPENING, _VALUES = (b"[", b"<<"), (b"true", b"false", b"null")
 _DEEPEST = 4  # parentheses within a string need no escape where they are balanced
@@ -63,8 +64,8 @@ def _is_cut(document: Document, xref: int) -> bool:
 
 
 def _breaks_off(content: bytes) -> bool:
-    """Whether operators end or go on within a string, an array or a text; 1 MB at most is read."""
-    tail = content[-_AT_ONCE:]
+    """Whether operators end or go on within a string, an array or a text."""
+    tail = content[-_TAIL:]
     pictures = [match.end() for match in _INLINE_PICTURE.finditer(tail)]  # bytes of any kind
     in_text = False
     before = opened = b""  # an operand still without its operator; a bracket still open
