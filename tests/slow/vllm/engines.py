@@ -44,7 +44,7 @@ def settings(checkpoint: Path) -> VllmSettings:
         options={
             "enforce_eager": True,
             "distributed_executor_backend": "uni",
-            "logits_processors": ["tests.slow.vllm.deadly:Deadly"],
+            "logits_processors": ["tests.slow.vllm.faulty:Deadly"],
         },
     )
 
