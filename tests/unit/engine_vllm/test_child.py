@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -59,7 +60,7 @@ async def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     assert not log.path.exists()
 
 
-async def ended(target: Callable[[], None], **more: str) -> multiprocessing.process.BaseProcess:
+async def ended(target: Callable[[], None], **more: Any) -> multiprocessing.process.BaseProcess:
     child = multiprocessing.get_context("spawn").Process(target=target, **more)
     child.start()
     await until(lambda: not child.is_alive())

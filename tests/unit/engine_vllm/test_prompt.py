@@ -32,7 +32,7 @@ def test_pixels_arrive_as_they_are() -> None:
     ],
 )
 def test_a_model_with_limits_gets_a_page_of_that_size(
-    limits: dict[str, int], shape: tuple[int, int, int]
+    limits: dict[str, Any], shape: tuple[int, int, int]
 ) -> None:
     page = pixels(PageImage(200, 100, bytes([9, 8, 7]) * 20_000), replace(DEEPSEEK_OCR, **limits))
     assert page.shape == shape
