@@ -8,7 +8,6 @@ come out once, at its first attempt.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -17,10 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from bench.common import family
+from bench.common import engines
 from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, started, wait_up
 from bench.gpu_waves import POLL_S
 
@@ -35,16 +33,6 @@ taken = torch.empty(free - (64 << 20), dtype=torch.uint8, device=f"cuda:{sys.arg
 print("taken", flush=True)
 time.sleep(float(sys.argv[2]))
 """
-
-
-def engines(daemon: Daemon) -> list[int]:
-    """The process IDs of its engines, in ascending order."""
-    found = []
-    for pid in family(daemon.process.pid):
-        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
-            if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return sorted(found)
 
 
 def said(bench: Bench, daemon: Daemon) -> dict[str, Any]:
@@ -67,9 +55,9 @@ def course(bench: Bench, daemon: Daemon, card: int) -> None:
         subprocess.Popen(words, stdout=subprocess.PIPE).stdout.readline()  # type: ignore[union-attr] # a pipe
 
     faults: list[tuple[str, Callable[[], None]]] = [
-        ("killed", lambda: os.kill(engines(daemon)[0], signal.SIGKILL)),
+        ("killed", lambda: os.kill(engines(daemon.process.pid)[0], signal.SIGKILL)),
         ("out of memory", hog),
-        ("hangs", lambda: os.kill(engines(daemon)[-1], signal.SIGSTOP)),
+        ("hangs", lambda: os.kill(engines(daemon.process.pid)[-1], signal.SIGSTOP)),
     ]
     for path in sorted((bench.work / "pages").iterdir())[:PAGES]:
         (daemon.root / "inbox" / "uniform" / path.name).hardlink_to(path)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.common import family
 from ocrd.engine.base import EngineState
 from ocrd.errors import EngineDownError, PageError
 from ocrd.page import PageResult
 from tests.slow.vllm.engines import HANG_S, Resident, little, short, until
 from tests.slow.vllm.faulty import MARK
+from tests.unit.children.support import is_running
 
 pytestmark = [
     pytest.mark.vllm,
@@ -22,20 +25,14 @@ pytestmark = [
 ]
 
 
-def descendants() -> set[int]:
+def descendants() -> list[int]:
     """Processes below this one, but for Python's own helpers, which stay for later tests."""
-    parents, helpers = {}, (b"resource_tracker", b"forkserver")
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-            command = (status.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if fields[0] != "Z" and not any(name in command for name in helpers):
-            parents[int(status.parent.name)] = int(fields[1])
-    found: set[int] = set()
-    while more := {p for p, q in parents.items() if q in found | {os.getpid()}} - found:
-        found |= more
+    helpers, found = (b"resource_tracker", b"forkserver"), []
+    for pid in family(os.getpid())[1:]:
+        with suppress(OSError):  # it has ended meanwhile
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if is_running(pid) and not any(name in command for name in helpers):
+                found.append(pid)
     return found
 
 
