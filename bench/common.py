@@ -84,6 +84,16 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def engines(pid: int) -> list[int]:
+    """The processes of vLLM's engines below a process, in ascending order."""
+    found = []
+    for one in family(pid):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if b"EngineCore" in Path(f"/proc/{one}/cmdline").read_bytes():
+                found.append(one)
+    return sorted(found)
+
+
 def memory(pid: int) -> int:
     """PSS of one process in bytes; 0 if it has ended."""
     with contextlib.suppress(OSError):

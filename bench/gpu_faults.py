@@ -1,16 +1,13 @@
 """Engines that die, run out of memory and hang while pages are being read: what becomes of them.
 
-    python -m bench.gpu_faults --devices 0,1
-
-A daemon with two engines per card reads files.  One engine is killed; then another process takes
-the free memory of the last card, so that engines there run out of memory, and releases it; then an
-engine is stopped for good (SIGSTOP).  Each file must come out once, at its first attempt.
+Part `faults` of `bench.gpu_throughput`.  A daemon with two engines per card reads files.  One
+engine is killed; then another process takes the free memory of the last card, so that engines there
+run out of memory, and releases it; then an engine is stopped for good (SIGSTOP).  Each file must
+come out once, at its first attempt.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import json
 import os
 import signal
@@ -19,16 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from bench.common import family
-from bench.gpu_material import model_folder, write_pages
+from bench.common import engines
 from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, started, wait_up
-from bench.gpu_watch import Cards
 from bench.gpu_waves import POLL_S
 
 PLACES, PAGES, APART = 64, 900, 150
+UP_S = 250
 HANG_S = 45.0  # a page takes some seconds when so few are read concurrently
 HOG_S = 25.0
 HOG = """
@@ -38,16 +33,6 @@ taken = torch.empty(free - (64 << 20), dtype=torch.uint8, device=f"cuda:{sys.arg
 print("taken", flush=True)
 time.sleep(float(sys.argv[2]))
 """
-
-
-def engines(daemon: Daemon) -> list[int]:
-    """The process IDs of its engines, in ascending order."""
-    found = []
-    for pid in family(daemon.process.pid):
-        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
-            if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return sorted(found)
 
 
 def said(bench: Bench, daemon: Daemon) -> dict[str, Any]:
@@ -70,9 +55,9 @@ def course(bench: Bench, daemon: Daemon, card: int) -> None:
         subprocess.Popen(words, stdout=subprocess.PIPE).stdout.readline()  # type: ignore[union-attr] # a pipe
 
     faults: list[tuple[str, Callable[[], None]]] = [
-        ("killed", lambda: os.kill(engines(daemon)[0], signal.SIGKILL)),
+        ("killed", lambda: os.kill(engines(daemon.process.pid)[0], signal.SIGKILL)),
         ("out of memory", hog),
-        ("hangs", lambda: os.kill(engines(daemon)[-1], signal.SIGSTOP)),
+        ("hangs", lambda: os.kill(engines(daemon.process.pid)[-1], signal.SIGSTOP)),
     ]
     for path in sorted((bench.work / "pages").iterdir())[:PAGES]:
         (daemon.root / "inbox" / "uniform" / path.name).hardlink_to(path)
@@ -92,32 +77,14 @@ def course(bench: Bench, daemon: Daemon, card: int) -> None:
     bench.keep("end", figures | said(bench, daemon))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--devices", default="0", help="GPU numbers")
-    parser.add_argument("--budget-s", type=float, default=400)
-    parser.add_argument("--work", type=Path, default=Path("build/gpu"))
-    parser.add_argument("--out", type=Path, default=Path("build/gpu-faults.json"))
-    given = parser.parse_args()
-    numbers = [int(number) for number in given.devices.split(",")]
-    cards = Cards(numbers)
-    if not cards.names:
-        sys.exit("There is no GPU here, or no NVML to ask it with.")
-    work = given.work.absolute()
-    work.mkdir(parents=True, exist_ok=True)
-    bench = Bench(work, given.out.absolute(), False, cards, time.time() + given.budget_s, PAGES)
-    model_folder(work / "model", small=False)
-    write_pages(work / "pages", PAGES, small=False)
+def measure_faults(bench: Bench, numbers: list[int]) -> None:
+    """Read pages on these cards while engines fail."""
     own: dict[str, Any] = {"max_num_seqs": PLACES, "max_pages_in_flight": 2 * PLACES}
     variant = VARIANTS["after"] | own | {"devices": numbers, "page_timeout_s": HANG_S}
     daemon = started(bench, "faults", variant, PLACES)
     try:
-        if wait_up(bench, [daemon], 250):
+        if wait_up(bench, [daemon], UP_S):
             course(bench, daemon, numbers[-1])
     finally:
         daemon.kill()
         bench.out.with_suffix(".log").write_bytes(daemon.log.read_bytes()[-4_000_000:])
-
-
-if __name__ == "__main__":
-    main()

@@ -80,71 +80,48 @@ def plugin_path(folder: Path) -> Path | None:
     return folder
 
 
-def write_pages(folder: Path, count: int, *, small: bool) -> None:
-    """Write pages: every other one a PDF with text, the rest JPEG scans of the same size."""
+def write_files(folder: Path, pages: int, each: int, *, small: bool) -> None:
+    """Write pages as files of `each`: every other page has text, the rest are JPEG scans.
+
+    Files of several pages are PDFs, and so are those of one page that has text.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
-        list(pool.map(partial(_write_page, folder, small), range(count), chunksize=8))
+        write = partial(_write_file, folder, each, small)
+        list(pool.map(write, range(pages // each), chunksize=8))
 
 
-def write_documents(folder: Path, count: int, *, small: bool) -> None:
-    """Write `count` pages as PDFs of `DOCUMENT` pages each, every other page a scan."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor() as pool:
-        list(pool.map(partial(_write_document, folder, small), range(count // DOCUMENT)))
+def _write_file(folder: Path, each: int, small: bool, number: int) -> None:
+    width, height = (120, 90) if small else LETTER
+    with pymupdf.open() as document:
+        for page in range(number * each, (number + 1) * each):
+            words = random.Random(page)
+            lines = [
+                " ".join(f"{words.choice(WORDS)}{words.randrange(99)}" for _ in range(9))
+                for _ in range(2 if small else LINES)
+            ]
+            scan = None if page % 2 else _scan(lines, width, height)
+            if each == 1 and scan:
+                (folder / f"{number:04}.jpg").write_bytes(scan)
+                return
+            sheet = document.new_page(width=width, height=height)
+            if scan:
+                sheet.insert_image(sheet.rect, stream=scan)
+                continue
+            for place, line in enumerate(lines):
+                sheet.insert_text((20, 20 + 17 * place), line, fontsize=9)
+        document.save(folder / f"{number:04}.pdf")
 
 
-def _write_page(folder: Path, small: bool, number: int) -> None:
-    if number % 2:
-        document = pymupdf.open()
-        _print(document, number, small)
-        document.save(folder / f"page-{number:04}.pdf")
-    else:
-        image = _scan(number, small)
-        image.save(folder / f"page-{number:04}.jpg", quality=QUALITY, dpi=(DPI, DPI))
-
-
-def _write_document(folder: Path, small: bool, number: int) -> None:
-    document = pymupdf.open()
-    for page in range(number * DOCUMENT, (number + 1) * DOCUMENT):
-        if page % 2:
-            _print(document, page, small)
-            continue
-        width, height = _size(small)
-        scan = io.BytesIO()
-        _scan(page, small).save(scan, "JPEG", quality=QUALITY)
-        sheet = document.new_page(width=width, height=height)
-        sheet.insert_image(sheet.rect, stream=scan.getvalue())
-    document.save(folder / f"document-{number:04}.pdf")
-
-
-def _size(small: bool) -> tuple[int, int]:
-    return (120, 90) if small else LETTER
-
-
-def _lines(number: int, small: bool) -> list[str]:
-    words = random.Random(number)
-    return [
-        " ".join(f"{words.choice(WORDS)}{words.randrange(99)}" for _ in range(9))
-        for _ in range(2 if small else LINES)
-    ]
-
-
-def _print(document: pymupdf.Document, number: int, small: bool) -> None:
-    width, height = _size(small)
-    page = document.new_page(width=width, height=height)
-    for place, line in enumerate(_lines(number, small)):
-        page.insert_text((20, 20 + 17 * place), line, fontsize=9)
-
-
-def _scan(number: int, small: bool) -> Image.Image:
-    width, height = _size(small)
+def _scan(lines: list[str], width: int, height: int) -> bytes:
     scale = DPI / 72
     image = Image.new("RGB", (round(width * scale), round(height * scale)), "white")
     draw = ImageDraw.Draw(image)
-    for place, line in enumerate(_lines(number, small)):
+    for place, line in enumerate(lines):
         draw.text((40, 30 + 34 * place), line, fill="black", font_size=19)
-    return image
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY, dpi=(DPI, DPI))
+    return file.getvalue()
 
 
 WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number", "dated")
@@ -152,9 +129,8 @@ WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number
 
 def decoded(folder: Path, count: int) -> list[PageImage]:
     """The first `count` pages as pixels, as the daemon would render them."""
-    with ProcessPoolExecutor(
-        mp_context=get_context("spawn")
-    ) as pool:  # vLLM may be in this process
+    spawn = get_context("spawn")  # vLLM may be in this process
+    with ProcessPoolExecutor(mp_context=spawn) as pool:
         return list(pool.map(_decode, sorted(folder.iterdir())[:count], chunksize=8))
 
 

@@ -6,9 +6,7 @@ The first encoder reads 8 gundam pages together, with random weights, in four ve
 with torch's own kernels between the matrix products, ours, and ours recorded as CUDA graphs; then
 one page, for the cost of launching on the host.  The loop guard, called as vLLM's second model
 runner calls it, processes 256 answers of 1,000 tokens; its bans are compared with the published
-rule.  vLLM's front end, which runs in the daemon's process, processes an engine's messages about
-256 answers: one for each token, or one for the first and one for the rest.  The last part needs no
-card.
+rule.
 """
 
 from __future__ import annotations
@@ -22,11 +20,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from vllm import SamplingParams
-from vllm.sampling_params import RequestOutputKind
-from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
-from vllm.v1.engine.output_processor import OutputProcessor, RequestOutputCollector
-from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
 from ocrd.engine.deepseek.device_guard import DeviceGuard
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
@@ -158,64 +151,7 @@ def guards() -> None:
         print(f"guard, {kind}: {spent:.3f} ms a step, {count} bans, as published: {right}")
 
 
-def front_end() -> None:
-    """Print the CPU milliseconds, during which Python's lock is held, that each page costs."""
-    spent = {"each token": 0.0, "first and end": 0.0}
-    for _ in range(ROUNDS):
-        for name in spent:
-            steps = told(every=name == "each token")
-            processor = with_requests()
-            decoder = MsgpackDecoder(EngineCoreOutputs)
-            began = time.thread_time()
-            for step in steps:
-                processor.process_outputs(decoder.decode(step).outputs)
-            spent[name] += (time.thread_time() - began) * 1e3 / ROWS / ROUNDS
-            assert not processor.has_unfinished_requests()
-    for name, each in spent.items():
-        print(f"front end, {name}: {each:.2f} ms a page")
-    print(f"front end: {spent['each token'] / spent['first and end']:.0f} times")
-
-
-def told(*, every: bool) -> list[bytes]:
-    """The messages of an engine, one per step: for `every` token, or the first and the rest."""
-    encoder, steps = MsgpackEncoder(), []
-    for number in range(ANSWER):
-        last = number == ANSWER - 1
-        if every or last or not number:
-            tokens = [7] if every or not number else [7] * (ANSWER - 1)
-            reason = FinishReason.LENGTH if last else None
-            outputs = [
-                EngineCoreOutput(str(row), tokens, finish_reason=reason) for row in range(ROWS)
-            ]
-            steps.append(bytes(encoder.encode(EngineCoreOutputs(outputs=outputs))[0]))
-    return steps
-
-
-def with_requests() -> OutputProcessor:
-    processor = OutputProcessor(None, log_stats=False)
-    params = SamplingParams(
-        max_tokens=ANSWER, output_kind=RequestOutputKind.FINAL_ONLY, detokenize=False
-    )
-    for row in range(ROWS):
-        asked = EngineCoreRequest(
-            request_id=str(row),
-            prompt_token_ids=[1] * PROMPT,
-            mm_features=None,
-            sampling_params=params,
-            pooling_params=None,
-            arrival_time=0.0,
-            lora_request=None,
-            cache_salt=None,
-            data_parallel_rank=None,
-        )
-        asked.external_req_id = str(row)
-        queue = RequestOutputCollector(params.output_kind, str(row))
-        processor.add_request(asked, None, queue=queue)
-    return processor
-
-
 if __name__ == "__main__":
-    front_end()
     if not torch.cuda.is_available():
         sys.exit("There is no GPU here.")
     with torch.inference_mode():

@@ -7,10 +7,12 @@ counts only pages that ended while every place in the engines was taken.
 
     python -m bench.gpu_throughput --work build/gpu --out build/gpu.json --budget-s 560
     python -m bench.gpu_throughput --work build/gpu --out build/gpu-a.json --budget-s 260 --parts a
+    python -m bench.gpu_throughput --work build/gpu --out build/gpu-f.json --parts faults
 
 Part `c`: from files to bundles, for each variant, with files of one page and of eight; and ocrd's
 engine with prepared pages (b).
 Part `a`: upstream vLLM with raw prompts as in its recipe (a), and with prepared ones (a').
+Part `faults`: engines that fail meanwhile; see `gpu_faults`.
 The model has the real architecture and size and random weights.  All results so far are written to
 `--out` after each figure.  `--small` tries everything on a CPU.  `--devices 0,1` compares two cards
 with one.
@@ -38,7 +40,8 @@ from statistics import median
 from typing import Any
 
 from bench.common import machine
-from bench.gpu_material import DOCUMENT, model_folder, write_documents, write_pages
+from bench.gpu_faults import PAGES, measure_faults
+from bench.gpu_material import DOCUMENT, model_folder, write_files
 from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, start, variants, wait_up
 from bench.gpu_watch import Cards
 from bench.gpu_waves import POLL_S, STEADY_AT_LEAST, ceiling, letter, wave
@@ -178,7 +181,7 @@ def versions() -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a tiny model on a CPU")
-    parser.add_argument("--parts", default="c", help="c (with b), a, or both: c,a")
+    parser.add_argument("--parts", default="c", help="of c (with b), a, faults")
     parser.add_argument("--variants", default="before,after", help=", ".join(VARIANTS))
     parser.add_argument("--devices", default="0", help="GPU numbers; several: compared with one")
     parser.add_argument("--rounds", type=int, default=3, help="waves of each variant, in turns")
@@ -195,7 +198,8 @@ def main() -> None:
     end = time.time() + given.budget_s
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    cards = Cards([int(number) for number in given.devices.split(",")])
+    parts, numbers = given.parts.split(","), [int(number) for number in given.devices.split(",")]
+    cards = Cards(numbers)
     if not (given.small or cards.names):
         sys.exit("There is no GPU here, or no NVML to ask it with; --small needs none.")
     work = given.work.absolute()
@@ -205,12 +209,15 @@ def main() -> None:
     bench.keep("machine", {"cards": ", ".join(cards.names), "host": machine(), "with": versions()})
     model_folder(work / "model", small=given.small)
     engines = max(one["per_device"] * len(one["devices"]) for one in variants(given).values())
-    write_pages(work / "pages", pages * engines, small=given.small)
-    write_documents(work / "documents", pages * engines, small=given.small)
-    if "c" in given.parts:
+    most = max(pages * engines, PAGES) if "faults" in parts else pages * engines
+    write_files(work / "pages", most, 1, small=given.small)
+    if "c" in parts:
+        write_files(work / "documents", pages * engines, DOCUMENT, small=given.small)
         measure_daemons(bench, given)
-    if "a" in given.parts:
+    if "a" in parts:
         measure_upstream(bench)
+    if "faults" in parts:
+        measure_faults(bench, numbers)
     report(bench.known)
 
 

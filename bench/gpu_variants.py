@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -15,16 +14,16 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from bench.gpu_material import plugin_path
 from bench.gpu_watch import Cards
-from ocrd.engine.remote.settings import TRUST
+from ocrd.config import load
+from ocrd.daemon.engines import vllm_settings
+from ocrd.engine.remote.settings import TRUST, serve_command
+from tests.slow.vllm.served import Served
 from tests.support.ports import reserved_ports
-from tests.support.waiting import wait_for
 
 PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
 TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
@@ -69,7 +68,7 @@ class Daemon:
     engines: int
     places: int
     process: subprocess.Popen[bytes]
-    servers: list[subprocess.Popen[bytes]]
+    servers: list[Served]
     speed: float
     faults: list[str] = field(default_factory=list)
     _read: int = 0
@@ -105,9 +104,10 @@ class Daemon:
 
     def kill(self) -> None:
         """Kill it and its servers with all their children, so that nothing holds the card."""
-        for one in (self.process, *self.servers):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(one.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for one in self.servers:
+            one.kill()
 
 
 @dataclass
@@ -198,13 +198,13 @@ def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Da
             addresses = [f"http://127.0.0.1:{port}" for port in ports]
             variant |= {"kind": "server", "servers": addresses}
         (root / "config.toml").write_text(configuration(bench, root, variant), encoding="utf-8")
-        servers = [serve(root, port, known) for port in ports]
-        for one, port in zip(servers, ports, strict=True):
+        words = serve_words(root) if ports else []
+        servers = [Served(words, one, root / f"server-{one}.log", known) for one in ports]
+        for one in servers:
             # A daemon that finds no server tries again only after a minute.  If a server has ended,
             # its daemon does not come up, which is reported.
             with contextlib.suppress(AssertionError):
-                up = partial(serves, port)
-                wait_for(up, despite=(OSError,), process=one, seconds=SERVER_S)
+                one.wait_up(SERVER_S)
     command = [sys.executable, "-m", "bench.gpu_daemon", str(root), str(bench.work / "pages")]
     process = subprocess.Popen(
         [*command, "100" if bench.small else "1"],
@@ -218,31 +218,14 @@ def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Da
     return Daemon(name, root, engines, places * engines, process, servers, guess)
 
 
-def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a server as ocrd's command says, by module: the CPU build has no working `vllm`."""
+def serve_words(root: Path) -> list[str]:
+    """What follows `vllm serve` in ocrd's command for such a server."""
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    ask = [sys.executable, "-m", "ocrd", "engine", "serve-command"]
-    line = subprocess.check_output(
-        [*ask, "--config", str(root / "config.toml")], env=known, text=True
-    )
-    said = shlex.split(line)
-    model, *words = said[said.index("serve") + 1 :]
+    words = serve_command(vllm_settings(load(root / "config.toml")))[2:]
     if not hasattr(AsyncEngineArgs, "trust_request_mm_kwargs"):  # before vLLM 0.31
-        words = [word for word in words if word != TRUST]
-    words[words.index("--port") + 1] = str(port)
-    return subprocess.Popen(
-        [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *words],
-        env=known,
-        stdout=subprocess.DEVNULL,
-        stderr=(root / f"server-{port}.log").open("w"),
-        start_new_session=True,
-    )
-
-
-def serves(port: int) -> bool:
-    with urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-        return True
+        words.remove(TRUST)
+    return words
 
 
 def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:

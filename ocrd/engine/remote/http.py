@@ -30,18 +30,14 @@ NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
 UNREACHED = re.compile(r"\A(?:Request failed: |Failed to (?:get|read) response body)")
 UNTRUSTED = "Per-request mm_processor_kwargs are disabled"
 SAID = 300  # characters of an answer that are shown
-BUSY = {408: "is slow (408)", 429: "is full (429)"}
-GATEWAY = {502: "its gateway cannot reach it (502)", 504: "its gateway waited in vain (504)"}
-REFUSED = {
-    401: "refuses the key (401)",
-    403: "refuses the key (403)",
-    404: "does not serve the model, or is no OpenAI server (404)",
-}
-REMEDY = {
-    401: "Write the server's key into engine.api_key_file.",
-    403: "Write the server's key into engine.api_key_file.",
-    404: "Correct engine.servers and engine.model.",
-}
+BUSY = {408: "is slow", 429: "is full"}
+GATEWAY = {502: "its gateway cannot reach it", 504: "its gateway waited in vain"}
+WRONG_KEY = "refuses the key", "Write the server's key into engine.api_key_file."
+WRONG_MODEL = (
+    "does not serve the model, or is no OpenAI server",
+    "Correct engine.servers and engine.model.",
+)
+REFUSED = {401: WRONG_KEY, 403: WRONG_KEY, 404: WRONG_MODEL}
 
 
 @dataclass(eq=False)
@@ -204,19 +200,20 @@ def trouble(status: int, body: bytes, retry_after: str | None = None) -> ServerE
     """The error for an answer with a status other than 200."""
     said, text = message(body), body.decode(errors="replace")
     if status in BUSY:
-        return BusyError(BUSY[status], wait_s=wait(retry_after))
+        return BusyError(f"{BUSY[status]} ({status})", wait_s=wait(retry_after))
     if status == 503:
         return DownError("is not ready (503)")
     if status in GATEWAY:
-        return GatewayError(GATEWAY[status])
+        return GatewayError(f"{GATEWAY[status]} ({status})")
     if status in REFUSED:
-        return MisfitError(f"{REFUSED[status]}: {said}", REMEDY[status])
+        why, remedy = REFUSED[status]
+        return MisfitError(f"{why} ({status}): {said}", remedy)
     if UNTRUSTED in said:
         return DownError("takes no mm_processor_kwargs any more")
     if 400 <= status < 500:
         return refused_page(status, said)
     if UNREACHED.search(text):
-        return GatewayError(f"its gateway cannot reach it ({status})")
+        return GatewayError(f"{GATEWAY[502]} ({status})")
     if DEAD.search(text):
         return DiedError("its engine died", certain=True)
     if status >= 500:

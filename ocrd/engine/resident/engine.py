@@ -26,12 +26,7 @@ from ocrd.engine.resident.preflight import (
     places,
     plan,
 )
-from ocrd.engine.resident.process import (
-    Launched,
-    Launcher,
-    LaunchError,
-    write_log_config,
-)
+from ocrd.engine.resident.process import Launched, Launcher, LaunchError, write_log_config
 from ocrd.engine.resident.settings import (
     Place,
     VllmSettings,
@@ -40,7 +35,7 @@ from ocrd.engine.resident.settings import (
     unsupported_resolution,
 )
 from ocrd.engine.resident.sharing import CardSharing
-from ocrd.engine.resident.supervisor import EngineSupervisor, Tell
+from ocrd.engine.resident.supervisor import EngineSupervisor, Tell, not_serving
 from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.events import Events
@@ -284,10 +279,7 @@ class VllmEngine:
         serving = [one for one in self.supervisors if one.state is EngineState.READY]
         if not serving:
             report = self.report()
-            raise EngineDownError(
-                f"The engine is not serving ({report.state}). {report.detail}".strip(),
-                hint="Pages wait until it is back; `ocrd status` shows when.",
-            )
+            raise not_serving("The engine", report.state, report.detail)
         return min(serving, key=lambda one: (one.on_trial, one.calls))
 
     def _overall(self) -> EngineState:

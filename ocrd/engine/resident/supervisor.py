@@ -17,12 +17,7 @@ from ocrd.engine.resident.faults import (
 )
 from ocrd.engine.resident.process import LaunchError, compile_caches, set_aside
 from ocrd.engine.resident.settings import VllmSettings
-from ocrd.errors import (
-    EngineDownError,
-    EngineSetupError,
-    OcrdError,
-    PageFaultError,
-)
+from ocrd.errors import EngineDownError, EngineSetupError, OcrdError, PageFaultError
 from ocrd.events import Events
 from ocrd.page import PageResult
 
@@ -286,14 +281,19 @@ class EngineSupervisor:
         self._announce()
 
     def _down(self) -> EngineDownError:
-        return EngineDownError(
-            f"The engine on {self.name} is not serving ({self.state}). {self.detail}".strip(),
-            hint="Pages wait until it is back; `ocrd status` shows when.",
-        )
+        return not_serving(f"The engine on {self.name}", self.state, self.detail)
 
     def _set(self, state: EngineState, detail: str) -> None:
         self.state = state
         self.detail = detail
+
+
+def not_serving(who: str, state: EngineState, detail: str) -> EngineDownError:
+    """The error for a page while there is no engine; `who` begins its message."""
+    return EngineDownError(
+        f"{who} is not serving ({state}). {detail}".strip(),
+        hint="Pages wait until it is back; `ocrd status` shows when.",
+    )
 
 
 def pause_s(barren: int) -> float:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.common import engines
 from ocrd import snapshot
 from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
@@ -156,15 +157,8 @@ class Run:
 
     def engine_pid(self) -> int:
         """The process that holds the model."""
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(status.read_text().rpartition(")")[2].split()[1])
-                title = (status.parent / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if parent == self.process.pid and b"EngineCore" in title:
-                return int(status.parent.name)
-        raise AssertionError(self.said()[-4000:])
+        (engine,) = engines(self.process.pid)
+        return engine
 
 
 def cpu_ticks(pid: int) -> int:

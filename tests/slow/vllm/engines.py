@@ -6,11 +6,11 @@ is what an engine in service has seen, too.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ocrd.engine.resident.client import VllmClient
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
 from ocrd.page import PageImage
+from tests.support import waiting
 
 HANG_S = 900
 CONTEXT = 1024
@@ -44,7 +45,7 @@ def settings(checkpoint: Path) -> VllmSettings:
         options={
             "enforce_eager": True,
             "distributed_executor_backend": "uni",
-            "logits_processors": ["tests.slow.vllm.deadly:Deadly"],
+            "logits_processors": ["tests.slow.vllm.faulty:Deadly"],
         },
     )
 
@@ -91,10 +92,7 @@ class Resident:
         await until(lambda: all(u.state is EngineState.READY for u in self.engine.supervisors))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HANG_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state, not an event
-            await asyncio.sleep(0.05)
+until = partial(waiting.until, seconds=HANG_S)
 
 
 def noise(seed: int, width: int = 160, height: int = 120) -> PageImage:

@@ -5,7 +5,6 @@ Random weights read nothing, yet each page has an answer of its own: that is wha
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from tests.unit.engine.contract import WORDS, EngineContract, pixels, ticket
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
 
-IN_ITS_OWN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 TOKENS = 6
 
 
@@ -61,17 +59,15 @@ class TestVllmEngine(EngineContract):
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
     async def engine(cls) -> AsyncIterator[Engine]:
-        before = os.environ.get(IN_ITS_OWN_PROCESS)
-        os.environ[IN_ITS_OWN_PROCESS] = "0"  # a CPU build allows that only so
-        suite = cls()
-        engine = suite.make()
-        await engine.start(lambda _stage: None)
-        cls.alone = {}
-        for scan in map(ticket, range(len(WORDS))):
-            result = await engine.recognise(suite.ask(pixels(scan)))
-            cls.alone[scan.data] = result.text
-        assert len(set(cls.alone.values())) == len(WORDS), "the image counts"
-        yield engine
-        await engine.stop()
-        os.environ.pop(IN_ITS_OWN_PROCESS)
-        os.environ.update({IN_ITS_OWN_PROCESS: before} if before is not None else {})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # a CPU build allows that only so
+            suite = cls()
+            engine = suite.make()
+            await engine.start(lambda _stage: None)
+            cls.alone = {}
+            for scan in map(ticket, range(len(WORDS))):
+                result = await engine.recognise(suite.ask(pixels(scan)))
+                cls.alone[scan.data] = result.text
+            assert len(set(cls.alone.values())) == len(WORDS), "the image counts"
+            yield engine
+            await engine.stop()

@@ -7,6 +7,7 @@ import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,12 @@ from ocrd.engine.resident import VllmEngine
 from ocrd.engine.resident.client import VllmClient
 from ocrd.engine.resident.trial import warm_up
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard
+from ocrd.modes import RESOLUTIONS, Guard
 from ocrd.page import Finish
 from tests.slow.vllm.engines import (
     CONTEXT,
     HANG_S,
     LITTLE,
-    LITTLE_TOKENS,
     Resident,
     little,
     settings,
@@ -37,15 +37,7 @@ pytestmark = [
 ]
 
 BOS = 1
-# The byte-level tokenizer: a token for each byte, and one for each special.
-WORDS = {
-    "ocr": len("\nFree OCR."),
-    "document": 1 + len("\nConvert the document to markdown."),
-    "layout": 1 + len("\nOCR this image."),
-    "describe": len("\nDescribe this image in detail."),
-    "figure": len("\nParse the figure."),
-    "locate": 2 + len("\nLocate the total in the image."),
-}
+WORDS = len("\nFree OCR.")  # a token for each byte
 
 
 async def test_loading_is_told_stage_by_stage(resident: Resident) -> None:
@@ -70,29 +62,10 @@ async def test_full_pages_warm_it_up_and_leave_nothing_behind(
     assert resident.unfinished() == 0
 
 
-async def test_threads_that_prepare_images_let_the_event_loop_take_its_turns(
-    resident: Resident,
-) -> None:
+async def test_pages_and_garbage_let_the_event_loop_take_its_turns(resident: Resident) -> None:
     assert resident.engine.report().state is EngineState.READY
-    assert sys.getswitchinterval() <= 0.001
-
-
-async def test_what_vllm_s_import_leaves_is_not_searched_for_garbage(resident: Resident) -> None:
-    assert resident.engine.report().state is EngineState.READY
-    assert gc.get_freeze_count() > 200_000
-
-
-async def test_every_prompt_mode_in_one_batch(resident: Resident) -> None:
-    requests = [
-        replace(little(name), mode=short(name), target="the total") for name in BUILT_IN_MODES
-    ]
-    results = await asyncio.gather(*(resident.engine.recognise(one) for one in requests))
-    expected = [BOS + LITTLE_TOKENS + WORDS[request.mode.name] for request in requests]
-    assert [result.prompt_tokens for result in results] == expected
-    assert [result.output_tokens for result in results] == [6] * 6
-    assert all(result.finish is not Finish.STOP for result in results)
-    assert all(result.text for result in results)
-    assert [resident.engine.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
+    assert sys.getswitchinterval() <= 0.001, "of threads that prepare images"
+    assert gc.get_freeze_count() > 200_000, "what vLLM's import leaves is not searched"
 
 
 async def test_a_letter_overtakes_the_pages_of_a_book_that_wait_in_vllm(
@@ -114,19 +87,17 @@ async def test_a_letter_overtakes_the_pages_of_a_book_that_wait_in_vllm(
     assert ended.index("letter") < 16
 
 
-async def test_a_resolution_of_its_own_for_each_page(resident: Resident) -> None:
-    tiny = replace(little("tiny"), resolution=RESOLUTIONS["tiny"])
-    one, other = await asyncio.gather(
-        resident.engine.recognise(tiny), resident.engine.recognise(little("little"))
-    )
-    assert one.prompt_tokens - other.prompt_tokens == 73 - LITTLE_TOKENS
-
-
-async def test_a_mode_that_cannot_be_served_fails_the_page(resident: Resident) -> None:
-    mode = replace(short("ocr"), name="own", prompt="<image>Read.")
+@pytest.mark.parametrize(
+    ("prompt", "kind"), [("<image>Read.", "mode"), ("word " * 300, "too-large")]
+)
+async def test_a_page_that_cannot_be_served_fails_alone(
+    resident: Resident, prompt: str, kind: str
+) -> None:
+    mode = replace(short("ocr"), name="own", prompt=prompt)
     with pytest.raises(PageError) as error:
         await resident.engine.recognise(replace(little("own"), mode=mode))
-    assert error.value.kind == "mode"
+    assert error.value.kind == kind
+    assert (await resident.engine.recognise(little("next"))).output_tokens == 6
 
 
 async def test_a_text_that_is_cut_off_in_circles_is_called_so(resident: Resident) -> None:
@@ -146,20 +117,12 @@ async def test_an_answer_is_clipped_to_what_the_context_leaves(resident: Residen
     assert result.prompt_tokens + result.output_tokens == CONTEXT
 
 
-async def test_a_page_larger_than_the_context_fails_alone(resident: Resident) -> None:
-    wordy = replace(short("ocr"), prompt="word " * 300)
-    with pytest.raises(PageError) as error:
-        await resident.engine.recognise(replace(little("large"), mode=wordy))
-    assert error.value.kind == "too-large"
-    assert (await resident.engine.recognise(little("next"))).output_tokens == 6
-
-
 async def test_a_page_that_asks_for_more_than_there_is_room_for_is_seen_with_less(
     resident: Resident,
 ) -> None:
     gundam = RESOLUTIONS["gundam"]
     result = await resident.engine.recognise(replace(little("g"), resolution=gundam))
-    assert result.prompt_tokens == BOS + 73 + WORDS["ocr"]
+    assert result.prompt_tokens == BOS + 73 + WORDS
     assert result.notes == ("seen at 512",)
     assert "restart ocrd" in (resident.engine.unsupported_resolution(gundam) or "")
     assert resident.engine.unsupported_resolution(RESOLUTIONS["tiny"]) is None
@@ -189,16 +152,18 @@ async def test_a_page_out_of_time_is_given_up_by_vllm(resident: Resident) -> Non
     assert await core.responds()
 
 
-async def test_a_misspelt_option_is_told_before_anything_is_loaded(checkpoint: Path) -> None:
-    engine = VllmEngine(settings(checkpoint).changed(options={"enforce_eagre": True}))
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"options": {"enforce_eagre": True}}, "enforce_eager"),  # before anything is loaded
+        ({"dtype": "float13", "devices": [0]}, "float13"),  # in vLLM's own words
+    ],
+)
+async def test_what_vllm_would_refuse_is_told(
+    checkpoint: Path, given: dict[str, Any], told: str
+) -> None:
+    engine = VllmEngine(settings(checkpoint).changed(**given))
     with pytest.raises(EngineSetupError) as error:
         await engine.start(lambda stage: None)
-    assert "enforce_eager" in error.value.hint
+    assert told in error.value.message + error.value.hint
     assert engine.report().state is EngineState.FAILED
-
-
-async def test_what_vllm_refuses_is_told_in_its_words(checkpoint: Path) -> None:
-    engine = VllmEngine(settings(checkpoint).changed(dtype="float13", devices=[0]))
-    with pytest.raises(EngineSetupError) as error:
-        await engine.start(lambda stage: None)
-    assert "float13" in error.value.message

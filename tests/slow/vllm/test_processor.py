@@ -45,7 +45,12 @@ def prepare(
     return list(made["prompt_token_ids"]), place.length, tensors
 
 
-@pytest.mark.parametrize("prompt", PROMPTS, ids=["text", "tokens"])
+@pytest.fixture(scope="module")
+def nine(checkpoint: Path) -> Any:
+    """With room for the costliest page that there is."""
+    return processor(checkpoint, NINE)
+
+
 @pytest.mark.parametrize(
     ("resolution", "size", "tokens", "seen", "tiles"),
     [
@@ -61,25 +66,25 @@ def prepare(
     ],
 )
 def test_a_page_has_its_tokens_and_goes_as_it_is_or_in_views(
-    checkpoint: Path,
-    prompt: Any,
+    nine: Any,
     resolution: Resolution,
     size: tuple[int, int],
     tokens: int,
     seen: tuple[int, int],
     tiles: tuple[int, int],
 ) -> None:
-    ids, length, tensors = prepare(processor(checkpoint, NINE), prompt, size, resolution)
-    assert ids[:2] == [256, IMAGE_TOKEN]
-    assert (ids.count(IMAGE_TOKEN), length) == (tokens, tokens)
     count, side = tiles
-    assert tensors["pixel_values"].shape == (*seen, 3)
-    assert tensors["images_crop"].shape == (count, side, side, 3)
-    assert tensors["pixel_values"].dtype == tensors["images_crop"].dtype == torch.uint8
+    for prompt in PROMPTS:
+        ids, length, tensors = prepare(nine, prompt, size, resolution)
+        assert ids[:2] == [256, IMAGE_TOKEN]
+        assert (ids.count(IMAGE_TOKEN), length) == (tokens, tokens)
+        assert tensors["pixel_values"].shape == (*seen, 3)
+        assert tensors["images_crop"].shape == (count, side, side, 3)
+        assert tensors["pixel_values"].dtype == tensors["images_crop"].dtype == torch.uint8
 
 
-def test_a_letter_page_is_six_megabytes_where_it_was_forty(checkpoint: Path) -> None:
-    _, _, tensors = prepare(processor(checkpoint, NINE), PROMPTS[0], (1224, 1584), GUNDAM)
+def test_a_letter_page_is_six_megabytes_where_it_was_forty(nine: Any) -> None:
+    _, _, tensors = prepare(nine, PROMPTS[0], (1224, 1584), GUNDAM)
     assert tensors["images_layout"].tolist() == [1, 1024, 791, 1024, 640, 2, 3]
     sent = sum(tensor.nbytes for tensor in tensors.values())
     assert sent == 3 * 1224 * 1584 + 7 * 8  # a byte a colour; seven numbers for the views
@@ -108,8 +113,7 @@ def test_deepseek_ocr_2_counts_in_its_own_way(checkpoint_2: Path) -> None:
 
 
 def test_a_page_that_the_engine_has_no_room_for_is_refused(checkpoint: Path) -> None:
-    process = processor(checkpoint, GUNDAM)
     with pytest.raises(ValueError) as caught:
-        prepare(process, PROMPTS[0], (100, 4000), NINE)
+        prepare(processor(checkpoint, GUNDAM), PROMPTS[0], (100, 4000), NINE)
     assert "needs 1263 tokens" in f"{caught.value} {caught.value.__cause__}"
     assert "room for 933" in f"{caught.value} {caught.value.__cause__}"

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +22,9 @@ from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
 from tests.integration.test_servers import read_all, router
 from tests.integration.tree import Tree
-from tests.slow.vllm.deadly import MARK
 from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings, until
+from tests.slow.vllm.faulty import MARK
+from tests.slow.vllm.served import Served
 from tests.slow.vllm.test_models import CONTEXT, MODELS
 from tests.support.ports import reserved_ports
 
@@ -36,7 +33,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
 READY_S = 300
 TOKENS = 6
 PAGES = 24
-FILES = 100
+FILES = 40
 CHAT = """\
 model = "{model}"
 profile = "{profile}"
@@ -61,51 +58,10 @@ def ports() -> Iterator[list[int]]:
         yield held
 
 
-class Served:
-    """A server in a process group of its own; `words` is what follows `vllm serve`."""
-
-    def __init__(self, words: list[str], port: int, log: Path, **environment: str) -> None:
-        self.url, self.log = f"http://127.0.0.1:{port}", log
-        self._command = [
-            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", *words),
-            *("--port", str(port)),
-        ]
-        self._environment = {**os.environ, **environment}
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("a") as stream:
-            self.process = subprocess.Popen(
-                self._command,
-                stdout=stream,
-                stderr=stream,
-                env=self._environment,
-                start_new_session=True,
-            )
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    async def ready(self) -> None:
-        async with asyncio.timeout(READY_S):
-            while not await asyncio.to_thread(self._answers):
-                assert self.process.poll() is None, self.log.read_text()[-4000:]
-                await asyncio.sleep(0.5)
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-
 @asynccontextmanager
 async def up(*servers: Served) -> AsyncIterator[None]:
     try:
-        await asyncio.gather(*(one.ready() for one in servers))
+        await asyncio.gather(*(asyncio.to_thread(one.wait_up, READY_S) for one in servers))
         yield
     finally:
         for one in servers:
@@ -118,7 +74,7 @@ async def test_two_servers_one_killed_one_poisoned(
     given = configured(checkpoint, *ports)
     told: list[Event] = []
     words = serve_command(given)[2:]
-    servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
+    servers = [Served(words, port, tmp_path / f"{port}.log", os.environ) for port in ports]
     async with up(*servers):
         engine = ServerEngine(given, events=Events(told.append))
         await engine.start(lambda _: None)
@@ -145,29 +101,28 @@ async def test_two_servers_one_killed_one_poisoned(
         await engine.stop()
 
 
-@pytest.mark.parametrize("routed", [False, True], ids=["named", "behind a router"])
-async def test_a_hundred_files_of_the_daemon_outlive_a_server(
-    routed: bool, tmp_path: Path, ports: list[int]
+async def test_files_of_the_daemon_outlive_a_server_behind_a_router(
+    tmp_path: Path, ports: list[int]
 ) -> None:
-    """Over servers of a model that needs no plugin, and is quick to read on a CPU."""
+    """Over servers of a model that needs no plugin, and is quick to read on a CPU.
+
+    By name, the daemon's servers are killed in tests/integration/test_servers.py.
+    """
     (model,) = [one for one in MODELS if one.profile == "LightOnOCR-3-1B"]
     (folder := tmp_path / "model").mkdir()
     given = configured(model.make(folder), *ports)
     own = {"profile": model.profile, "options": {**given.options, "logits_processors": []}}
     room = {"max_model_len": CONTEXT, "max_num_batched_tokens": CONTEXT}
     words = serve_command(given.changed(**own, **room))[2:]
-    servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
+    servers = [Served(words, port, tmp_path / f"{port}.log", os.environ) for port in ports]
+    urls = [one.url for one in servers]
+    # Else it goes on choosing the dead server for a minute, which has the fewest pages.
+    asked = ["--disable-retries", "--health-check-interval-secs", "1"]
     async with up(*servers):
-        with ExitStack() as stack:
-            urls = [one.url for one in servers]
-            if routed:
-                # Else it goes on choosing the dead server for a minute, which has the fewest pages.
-                asked = ["--disable-retries", "--health-check-interval-secs", "1"]
-                urls = [stack.enter_context(router(urls, tmp_path / "router.log", *asked))]
+        with router(urls, tmp_path / "router.log", *asked) as before:
             more = CHAT.format(model=folder, profile=model.profile)
             read = partial(read_all, files=FILES, more=more)
-            said = await asyncio.to_thread(read, Tree(tmp_path / "srv"), urls, servers[1].kill)
-    assert routed or "engine.server-" in said, "the daemon noticed"
+            await asyncio.to_thread(read, Tree(tmp_path / "srv"), [before], servers[1].kill)
 
 
 def poisoned() -> PageRequest:
@@ -184,7 +139,7 @@ async def test_a_server_without_the_plugin_survives_the_handshake_and_reads(
         *(str(checkpoint), "--load-format", "dummy", "--dtype", "float32", "--enforce-eager"),
         *("--max-model-len", "2048", "--trust-request-mm-kwargs"),
     ]
-    server = Served(words, port, tmp_path / "log", VLLM_PLUGINS="")
+    server = Served(words, port, tmp_path / "log", os.environ | {"VLLM_PLUGINS": ""})
     async with up(server):
         engine = ServerEngine(given)
         await engine.start(lambda _: None)

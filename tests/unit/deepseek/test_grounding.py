@@ -21,70 +21,121 @@ def box(x1: int, y1: int, x2: int, y2: int) -> Box:
     return Box(x1 / 999, y1 / 999, x2 / 999, y2 / 999)
 
 
-def test_a_block_is_its_label_its_place_and_its_text() -> None:
-    text = (
+PLAIN, FIGURE = AnswerFormat.PLAIN, AnswerFormat.FIGURE
+CASES = {
+    "a block is its label, its place and its text": (
+        DOCUMENT,
         "<|ref|>title<|/ref|><|det|>[[72, 50, 400, 80]]<|/det|>\n# Annual report\n\n"
-        "<|ref|>text<|/ref|><|det|>[[72, 100, 900, 300]]<|/det|>\nIt was a good year."
-    )
-    assert parse(text, DOCUMENT) == [
-        Block("title", "# Annual report", (box(72, 50, 400, 80),), level=1),
-        Block("text", "It was a good year.", (box(72, 100, 900, 300),)),
-    ]
-
-
-def test_an_image_has_a_place_and_no_text() -> None:
-    text = (
+        "<|ref|>text<|/ref|><|det|>[[72, 100, 900, 300]]<|/det|>\nIt was a good year.",
+        [
+            Block("title", "# Annual report", (box(72, 50, 400, 80),), level=1),
+            Block("text", "It was a good year.", (box(72, 100, 900, 300),)),
+        ],
+    ),
+    "an image has a place and no text": (
+        DOCUMENT,
         "<|ref|>image<|/ref|><|det|>[[10, 10, 500, 400]]<|/det|>\n\n"
         "<|ref|>image_caption<|/ref|><|det|>[[10, 410, 500, 430]]<|/det|>\n"
-        "<center>Figure 1: A cat.</center>"
-    )
-    assert parse(text, DOCUMENT) == [
-        Block("image", "", (box(10, 10, 500, 400),)),
-        Block("image_caption", "<center>Figure 1: A cat.</center>", (box(10, 410, 500, 430),)),
-    ]
-
-
-def test_one_det_can_hold_several_boxes() -> None:
-    text = "<|ref|>text<|/ref|><|det|>[[1, 2, 30, 40], [50, 60, 70, 80]]<|/det|>\nTwo columns"
-    assert parse(text, DOCUMENT) == [
-        Block("text", "Two columns", (box(1, 2, 30, 40), box(50, 60, 70, 80)))
-    ]
-
-
-def test_in_layout_the_ref_is_the_text() -> None:
-    text = (
+        "<center>Figure 1: A cat.</center>",
+        [
+            Block("image", "", (box(10, 10, 500, 400),)),
+            Block("image_caption", "<center>Figure 1: A cat.</center>", (box(10, 410, 500, 430),)),
+        ],
+    ),
+    "one det can hold several boxes": (
+        DOCUMENT,
+        "<|ref|>text<|/ref|><|det|>[[1, 2, 30, 40], [50, 60, 70, 80]]<|/det|>\nTwo columns",
+        [Block("text", "Two columns", (box(1, 2, 30, 40), box(50, 60, 70, 80)))],
+    ),
+    "in layout the ref is the text": (
+        SPANS,
         "<|ref|>Total: 12.50<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\n"
-        "<|ref|>title<|/ref|><|det|>[[50, 60, 70, 80]]<|/det|>\n"
-    )
-    assert parse(text, SPANS) == [
-        Block("text", "Total: 12.50", (box(1, 2, 30, 40),)),
-        Block("text", "title", (box(50, 60, 70, 80),)),
-    ]
+        "<|ref|>title<|/ref|><|det|>[[50, 60, 70, 80]]<|/det|>\n",
+        [
+            Block("text", "Total: 12.50", (box(1, 2, 30, 40),)),
+            Block("text", "title", (box(50, 60, 70, 80),)),
+        ],
+    ),
+    "words between spans are kept without a place": (
+        SPANS,
+        "<|ref|>cat<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|> and more",
+        [Block("text", "cat", (box(1, 2, 30, 40),)), Block("text", "and more")],
+    ),
+    "a ref with words in document mode is text": (
+        DOCUMENT,
+        "<|ref|>Dear Sir or Madam,<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nwe write to you",
+        [Block("text", "Dear Sir or Madam,\nwe write to you", (box(1, 2, 30, 40),))],
+    ),
+    "coordinates of 1000 are clamped": (
+        DOCUMENT,
+        "<|ref|>text<|/ref|><|det|>[[0, 0, 1000, 999]]<|/det|>\nall",
+        [Block("text", "all", (Box(0, 0, 1, 1),))],
+    ),
+    "swapped corners are mended": (
+        DOCUMENT,
+        "<|ref|>text<|/ref|><|det|>[[30, 40, 1, 2]]<|/det|>\nback to front",
+        [Block("text", "back to front", (box(1, 2, 30, 40),))],
+    ),
+    "words among the coordinates stay text": (
+        DOCUMENT,
+        "<|ref|>text<|/ref|><|det|>[[144, clef 0, 848, 0]]<|/det|>\nAllegro",
+        [Block("text", "clef\nAllegro")],
+    ),
+    "an orphan det without ref and end starts a block": (
+        DOCUMENT,
+        "Before\n<|det|>[[1, 2, 30, 40]]\nAfter 2024",
+        [Block("text", "Before"), Block("text", "After 2024", (box(1, 2, 30, 40),))],
+    ),
+    "tags that lost their marks are still read": (
+        DOCUMENT,
+        "title[[20, 37, 459, 160]]\n# Report\n\ntext[[20, 200, 900, 400]]\nBody of 3 [[1]] notes",
+        [
+            Block("title", "# Report", (box(20, 37, 459, 160),), level=1),
+            Block("text", "Body of 3 [[1]] notes", (box(20, 200, 900, 400),)),
+        ],
+    ),
+    "layout that lost its marks is still read": (
+        SPANS,
+        "Total[[20, 37, 459, 160]]\n12.50[[500, 37, 600, 160]]\nmatrix [[1, 2], [3, 4]]",
+        [
+            Block("text", "Total", (box(20, 37, 459, 160),)),
+            Block("text", "12.50", (box(500, 37, 600, 160),)),
+            Block("text", "matrix [[1, 2], [3, 4]]"),
+        ],
+    ),
+    "a det whose ref lost its marks takes the label before it": (
+        DOCUMENT,
+        "sub_title<|det|>[[20, 37, 459, 160]]<|/det|>\n## Scope",
+        [Block("sub_title", "## Scope", (box(20, 37, 459, 160),), level=2)],
+    ),
+    "special tokens vanish": (
+        DOCUMENT,
+        "<|grounding|><|ref|>text<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\n"
+        "end<\uff5cend\u2581of\u2581sentence\uff5c>",
+        [Block("text", "end", (box(1, 2, 30, 40),))],
+    ),
+    "plain text is one block word for word": (
+        PLAIN,
+        "title[[20, 37, 459, 160]]\nis *kept* as <b>it</b> is",
+        [Block("text", "title[[20, 37, 459, 160]]\nis *kept* as <b>it</b> is")],
+    ),
+    "no words are no block": (PLAIN, " \n", []),
+    "tags in plain text are read all the same": (
+        PLAIN,
+        "<|ref|>text<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nsaid anyway",
+        [Block("text", "said anyway", (box(1, 2, 30, 40),))],
+    ),
+    "chart data is kept as it came": (
+        FIGURE,
+        "{'line': [(1, 2)]}\n",
+        [Block("figure", "{'line': [(1, 2)]}")],
+    ),
+}
 
 
-def test_words_between_spans_are_kept_without_a_place() -> None:
-    text = "<|ref|>cat<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|> and more"
-    assert parse(text, SPANS) == [
-        Block("text", "cat", (box(1, 2, 30, 40),)),
-        Block("text", "and more"),
-    ]
-
-
-def test_a_ref_with_words_in_document_mode_is_text() -> None:
-    text = "<|ref|>Dear Sir or Madam,<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nwe write to you"
-    assert parse(text, DOCUMENT) == [
-        Block("text", "Dear Sir or Madam,\nwe write to you", (box(1, 2, 30, 40),))
-    ]
-
-
-def test_coordinates_of_1000_are_clamped() -> None:
-    text = "<|ref|>text<|/ref|><|det|>[[0, 0, 1000, 999]]<|/det|>\nall"
-    assert parse(text, DOCUMENT) == [Block("text", "all", (Box(0, 0, 1, 1),))]
-
-
-def test_swapped_corners_are_mended() -> None:
-    text = "<|ref|>text<|/ref|><|det|>[[30, 40, 1, 2]]<|/det|>\nback to front"
-    assert parse(text, DOCUMENT) == [Block("text", "back to front", (box(1, 2, 30, 40),))]
+@pytest.mark.parametrize(("answers", "text", "blocks"), CASES.values(), ids=CASES)
+def test_an_answer_becomes_blocks(answers: AnswerFormat, text: str, blocks: list[Block]) -> None:
+    assert parse(text, answers) == blocks
 
 
 @pytest.mark.parametrize(
@@ -96,67 +147,6 @@ def test_a_bad_box_is_dropped_and_the_text_kept(coordinates: str) -> None:
     text = f"<|ref|>text<|/ref|><|det|>{coordinates}<|/det|>\nreal text"
     assert [block.boxes for block in parse(text, DOCUMENT)] == [()]
     assert parse(text, DOCUMENT)[0].text.endswith("real text")
-
-
-def test_words_among_the_coordinates_stay_text() -> None:
-    text = "<|ref|>text<|/ref|><|det|>[[144, clef 0, 848, 0]]<|/det|>\nAllegro"
-    assert parse(text, DOCUMENT) == [Block("text", "clef\nAllegro")]
-
-
-def test_an_orphan_det_without_ref_and_end_starts_a_block() -> None:
-    text = "Before\n<|det|>[[1, 2, 30, 40]]\nAfter 2024"
-    assert parse(text, DOCUMENT) == [
-        Block("text", "Before"),
-        Block("text", "After 2024", (box(1, 2, 30, 40),)),
-    ]
-
-
-def test_tags_that_lost_their_marks_are_still_read() -> None:
-    text = "title[[20, 37, 459, 160]]\n# Report\n\ntext[[20, 200, 900, 400]]\nBody of 3 [[1]] notes"
-    assert parse(text, DOCUMENT) == [
-        Block("title", "# Report", (box(20, 37, 459, 160),), level=1),
-        Block("text", "Body of 3 [[1]] notes", (box(20, 200, 900, 400),)),
-    ]
-
-
-def test_layout_that_lost_its_marks_is_still_read() -> None:
-    text = "Total[[20, 37, 459, 160]]\n12.50[[500, 37, 600, 160]]\nmatrix [[1, 2], [3, 4]]"
-    assert parse(text, SPANS) == [
-        Block("text", "Total", (box(20, 37, 459, 160),)),
-        Block("text", "12.50", (box(500, 37, 600, 160),)),
-        Block("text", "matrix [[1, 2], [3, 4]]"),
-    ]
-
-
-def test_a_det_whose_ref_lost_its_marks_takes_the_label_before_it() -> None:
-    text = "sub_title<|det|>[[20, 37, 459, 160]]<|/det|>\n## Scope"
-    assert parse(text, DOCUMENT) == [
-        Block("sub_title", "## Scope", (box(20, 37, 459, 160),), level=2)
-    ]
-
-
-def test_special_tokens_vanish() -> None:
-    text = (
-        "<|grounding|><|ref|>text<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nend<｜end▁of▁sentence｜>"  # noqa: RUF001 - the token's bars
-    )
-    assert parse(text, DOCUMENT) == [Block("text", "end", (box(1, 2, 30, 40),))]
-
-
-def test_plain_text_is_one_block_word_for_word() -> None:
-    text = "title[[20, 37, 459, 160]]\nis *kept* as <b>it</b> is"
-    assert parse(text, AnswerFormat.PLAIN) == [Block("text", text)]
-    assert parse(" \n", AnswerFormat.PLAIN) == []
-
-
-def test_tags_in_plain_text_are_read_all_the_same() -> None:
-    text = "<|ref|>text<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nsaid anyway"
-    assert parse(text, AnswerFormat.PLAIN) == [Block("text", "said anyway", (box(1, 2, 30, 40),))]
-
-
-def test_chart_data_is_kept_as_it_came() -> None:
-    assert parse("{'line': [(1, 2)]}\n", AnswerFormat.FIGURE) == [
-        Block("figure", "{'line': [(1, 2)]}")
-    ]
 
 
 WELL_FORMED = (

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry, goes_whole, lay_out
 from ocrd.engine.deepseek.views import Pixels, prepare
 from ocrd.modes import RESOLUTIONS, Resolution
+from tests.support.needs import few
 
 
 def page(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -59,27 +60,29 @@ def same(views: tuple[Pixels, Pixels], global_view: Image.Image, parts: list[Ima
     )
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "base", "large"])
-@pytest.mark.parametrize("size", [(900, 300), (200, 700), (1300, 1300)])
-def test_untiled_modes(name: str, size: tuple[int, int]) -> None:
-    image, base = page(*size), RESOLUTIONS[name].base
-    views = views_of(image, RESOLUTIONS[name])
-    assert same(views, *published(image, base, base, False, (1, 1)))
-
-
-@pytest.mark.parametrize(
-    ("size", "max_crops", "grid"),
-    [
+UNTILED = [
+    (RESOLUTIONS[name], size, (1, 1))
+    for name in ("tiny", "small", "base", "large")
+    for size in ((900, 300), (200, 700), (1300, 1300))
+]
+TILED = [
+    (Resolution(name="x", base=1024, tile=640, max_crops=max_crops), size, grid)
+    for size, max_crops, grid in (
         ((700, 900), 6, (2, 3)),
         ((1200, 300), 6, (4, 1)),
         ((641, 600), 2, (1, 2)),
         ((640, 90), 6, (1, 1)),
-    ],
-)
-def test_tiles(size: tuple[int, int], max_crops: int, grid: tuple[int, int]) -> None:
+    )
+]
+
+
+@pytest.mark.parametrize(("seen", "size", "grid"), [*few(UNTILED), *TILED])
+def test_views_are_the_published_ones(
+    seen: Resolution, size: tuple[int, int], grid: tuple[int, int]
+) -> None:
     image = page(*size)
-    views = views_of(image, Resolution(name="x", base=1024, tile=640, max_crops=max_crops))
-    assert same(views, *published(image, 1024, 640, True, grid))
+    expected = published(image, seen.base, seen.tile or seen.base, bool(seen.tile), grid)
+    assert same(views_of(image, seen), *expected)
 
 
 def test_tiles_of_deepseek_ocr_2() -> None:
@@ -126,7 +129,7 @@ def test_a_letter_page_that_is_shown_tiny_is_made_tiny_before() -> None:
 
 
 def test_threads_that_prepare_pages_do_not_disturb_each_other() -> None:
-    pages = [page(650 + n, 700, seed=n) for n in range(6)]
+    pages = [page(650 + n, 700, seed=n) for n in range(4)]
     alone = [views_of(image, RESOLUTIONS["gundam"]) for image in pages]
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(lambda image: views_of(image, RESOLUTIONS["gundam"]), pages))

@@ -28,20 +28,25 @@ def test_answers_of_a_length_that_was_asked_for_are_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("said", "kind", "told"),
     [
-        "This model's maximum context length is 8192 tokens. However, you requested 9000",
-        "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
+        (
+            "This model's maximum context length is 8192 tokens. However, you requested 9000",
+            "too-large",
+            "no token is left",
+        ),
+        (
+            "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
+            "too-large",
+            "no token is left",
+        ),
+        ("the page needs 2 views", "prepare", "2 views"),
     ],
 )
-def test_a_prompt_that_vllm_finds_too_long(said: str) -> None:
-    assert unprepared(ValueError(said)).kind == "too-large"
-
-
-def test_an_image_that_vllm_cannot_prepare() -> None:
-    error = unprepared(ValueError("the page needs 2 views"))
-    assert error.kind == "prepare"
-    assert "2 views" in error.message
+def test_a_page_that_vllm_cannot_prepare(said: str, kind: str, told: str) -> None:
+    error = unprepared(ValueError(said))
+    assert error.kind == kind
+    assert told in error.message
 
 
 def test_a_failed_request_names_the_cause_and_not_the_wrapper() -> None:

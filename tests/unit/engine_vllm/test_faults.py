@@ -1,8 +1,12 @@
-"""What an engine's last words mean."""
+"""What an engine's last words mean, and what is given up when memory does not suffice."""
+
+from typing import Any
 
 import pytest
 
-from ocrd.engine.resident.faults import Shortage, reason, setup_error, shortage
+from ocrd.engine.resident.faults import Shortage, next_step, reason, setup_error, shortage
+from ocrd.engine.resident.settings import VllmSettings
+from ocrd.modes import RESOLUTIONS
 
 # As torch 2.11 and vLLM 0.26 say it.
 TORCH_OOM = """EngineCore encountered a fatal error.
@@ -41,20 +45,25 @@ def test_which_memory_was_short(words: list[str], expected: Shortage | None) -> 
     assert shortage(words) is expected
 
 
-def test_the_last_exception_is_the_reason() -> None:
-    words = ["ValueError: one thing\n  at line 3", "KeyError: 'another'"]
-    assert reason(words) == "KeyError: 'another'"
-
-
-def test_an_exception_of_several_lines_is_told_whole() -> None:
-    said = (
-        "pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
-        "dtype\n  Input should be 'auto' [input_value='float13']"
-    )
-    assert reason([said, "and then this"]) == (
-        "pydantic_core.ValidationError: 1 validation error for ModelConfig dtype Input should be "
-        "'auto' [input_value='float13']"
-    )
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ValueError: one thing\n  at line 3", "KeyError: 'another'"], "KeyError: 'another'"),
+        (
+            [
+                "pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+                "dtype\n  Input should be 'auto' [input_value='float13']",
+                "and then this",
+            ],
+            "pydantic_core.ValidationError: 1 validation error for ModelConfig dtype Input should "
+            "be 'auto' [input_value='float13']",
+        ),
+        (["ValueError: " + "x" * 5000], f"ValueError: {'x' * 385}..."),
+    ],
+    ids=["the last", "of several lines", "a long one"],
+)
+def test_the_last_exception_is_the_reason(words: list[str], told: str) -> None:
+    assert reason(words) == told
 
 
 def test_an_engine_killed_from_outside_leaves_no_word() -> None:
@@ -77,5 +86,65 @@ def test_each_cause_has_its_remedy(words: list[str], kind: str) -> None:
     assert error.hint
 
 
-def test_a_long_reason_is_cut() -> None:
-    assert len(reason(["ValueError: " + "x" * 5000])) <= 400
+def steps(shortage: Shortage, **given: Any) -> list[str]:
+    """What is given up of these settings, one after the other."""
+    settings, notes = VllmSettings(model="m", **given), list[str]()
+    while (step := next_step(settings, shortage)) is not None:
+        notes.append(step.note)
+        settings = step.settings
+    return notes
+
+
+def test_the_order_is_that_of_the_deployment_guide() -> None:
+    assert steps(Shortage.CARD, max_crops=6, max_pages_in_flight=100) == [
+        "gpu_memory_utilization 0.9 -> 0.75",
+        "gpu_memory_utilization 0.75 -> 0.65",
+        "gpu_memory_utilization 0.65 -> 0.6",
+        "max_crops 6 -> 4",
+        "max_crops 4 -> 2",
+        "max_pages_in_flight 100 -> 50",
+        "max_pages_in_flight 50 -> 25",
+        "max_pages_in_flight 25 -> 16",
+        "resolution -> small",
+    ]
+
+
+def of(*names: str) -> dict[str, Any]:
+    """Settings that have nothing left to give up but what pages at these resolutions cost."""
+    return {
+        "gpu_memory_utilization": 0.6,
+        "max_pages_in_flight": 16,
+        "resolutions": tuple(RESOLUTIONS[name] for name in names),
+    }
+
+
+@pytest.mark.parametrize(
+    ("shortage", "given", "first"),
+    [
+        (  # pages that only wait take no memory
+            Shortage.CACHE,
+            {"max_crops": 2, "max_pages_in_flight": 512, "max_num_seqs": 100},
+            ["max_pages_in_flight 512 -> 50", "max_pages_in_flight 50 -> 25"],
+        ),
+        (  # a smaller share of the card is no help
+            Shortage.CACHE,
+            {"max_crops": 2, "max_pages_in_flight": 16},
+            ["resolution -> small"],
+        ),
+        (  # below the first rung
+            Shortage.CARD,
+            {"gpu_memory_utilization": 0.62, "max_crops": 3, "max_pages_in_flight": 8},
+            ["gpu_memory_utilization 0.62 -> 0.6", "max_crops 3 -> 2", "resolution -> small"],
+        ),
+        # Fewer tiles or a smaller view save nothing where the folders have neither.
+        (Shortage.CARD, of("tiny", "small"), []),
+        (Shortage.CARD, of("base"), ["resolution -> small"]),
+        (Shortage.CARD, of("gundam"), ["max_crops 6 -> 4"]),
+    ],
+)
+def test_only_what_helps_is_given_up(
+    shortage: Shortage, given: dict[str, Any], first: list[str]
+) -> None:
+    notes = steps(shortage, **given)
+    assert notes[: len(first)] == first
+    assert bool(notes) == bool(first)

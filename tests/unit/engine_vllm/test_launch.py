@@ -71,14 +71,6 @@ class Running:
         ended.append(self.config.arguments["model"])
 
 
-class Silent(Running):
-    """One that is looked at for its configuration alone."""
-
-    @classmethod
-    def from_vllm_config(cls, config: Config, disable_log_stats: bool) -> "Silent":
-        return cls(config, 0.0, 0.0)
-
-
 ended: list[str] = []
 codes: list[int | None] = []
 
@@ -122,18 +114,23 @@ async def test_nothing_is_left_of_an_engine_that_is_given_up_while_it_starts(
     assert not engine_processes()
 
 
-async def test_pages_begin_in_groups_unless_the_operator_names_a_scheduler(tmp_path: Path) -> None:
-    silent = Vllm(Silent, Config, None, None, RuntimeError)
-    launcher = Launcher(silent, tmp_path, write_log_config(tmp_path))
-
-    async def scheduler(**given: Any) -> Any:
-        one = await launcher.launch({"model": "m", **given}, lambda stage: None, {})
-        await one.close()
-        return one.engine.config.scheduler_config.scheduler_cls
-
-    assert await scheduler() == SCHEDULER
-    assert await scheduler(scheduler_cls="their.own") == "their.own"
-    assert await scheduler(async_scheduling=False) is None, "ours builds on the other"
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({}, SCHEDULER),
+        ({"scheduler_cls": "their.own"}, "their.own"),
+        ({"async_scheduling": False}, None),  # ours builds on the other
+    ],
+)
+async def test_pages_begin_in_groups_unless_the_operator_names_a_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], chosen: str | None
+) -> None:
+    silent = classmethod(lambda cls, config, disable_log_stats: cls(config, 0.0, 0.0))
+    monkeypatch.setattr(Running, "from_vllm_config", silent)
+    launcher = Launcher(VLLM, tmp_path, write_log_config(tmp_path))
+    one = await launcher.launch({"model": "m", **given}, lambda stage: None, {})
+    await one.close()
+    assert one.engine.config.scheduler_config.scheduler_cls == chosen
 
 
 def test_what_was_compiled_is_put_aside_once_for_all_engines(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What becomes of a page whose text is cut off, goes in circles, or is empty."""
 
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,16 +35,25 @@ async def test_a_whole_text_is_taken_as_it_is() -> None:
     assert len(engine.requests) == 1
 
 
-@pytest.mark.parametrize("bad", [CUT, LOOP])
-async def test_a_text_cut_off_or_going_in_circles_is_read_with_a_stronger_guard(
-    bad: PageResult,
-) -> None:
-    engine = ScriptedEngine(bad, said("All of it."))
-    result = await read_page(engine, page())
+@pytest.mark.parametrize(
+    ("first", "mode", "note"),
+    [
+        (CUT, "document", "ngram 20/50"),
+        (LOOP, "document", "ngram 20/50"),
+        (EMPTY, "document", "resolution base"),
+        (PICTURE, "document", "mode ocr"),
+        (EMPTY, "locate", "resolution base"),
+    ],
+)
+async def test_the_first_further_try(first: PageResult, mode: str, note: str) -> None:
+    engine = ScriptedEngine(first, said("All of it."))
+    result = await read_page(engine, page(mode=mode))
     assert (result.text, result.partial) == ("All of it.", None)
-    assert result.notes == ("retried: ngram 20/50",)
-    assert engine.requests[1].mode.guard == Guard(ngram=20, window=50)
-    assert engine.requests[1].resolution == RESOLUTIONS["gundam"]
+    assert result.notes == (f"retried: {note}",)
+    again = engine.requests[1]
+    assert (again.resolution.name == "base") == ("base" in note)
+    stronger = Guard(ngram=20, window=50)
+    assert (again.mode.guard == stronger) == ("resolution" not in note)
 
 
 async def test_then_at_another_resolution_then_with_the_plain_prompt() -> None:
@@ -54,18 +65,9 @@ async def test_then_at_another_resolution_then_with_the_plain_prompt() -> None:
         "retried: resolution base: cut off at the token limit",
         "retried: mode ocr",
     )
-    assert [asked.resolution.name for asked in engine.requests] == [
-        "gundam",
-        "gundam",
-        "base",
-        "gundam",
-    ]
+    views = [asked.resolution.name for asked in engine.requests]
+    assert views == ["gundam", "gundam", "base", "gundam"]
     assert engine.requests[3].mode.prompt == BUILT_IN_MODES["ocr"].prompt
-
-
-async def test_each_try_is_a_request_of_its_own() -> None:
-    engine = ScriptedEngine(LOOP, LOOP, LOOP, LOOP)
-    await read_page(engine, page("7-1"))
     assert len({asked.id for asked in engine.requests}) == 4
 
 
@@ -86,42 +88,26 @@ async def test_among_equals_the_text_with_most_to_say_is_kept() -> None:
     assert result.text == long.text
 
 
-async def test_an_empty_page_is_not_read_with_a_stronger_guard() -> None:
-    engine = ScriptedEngine(EMPTY, said("Words."))
-    result = await read_page(engine, page())
-    assert result.notes == ("retried: resolution base",)
-
-
-@pytest.mark.parametrize(
-    ("named", "then"),
-    [("small", "base"), ("tiny", "base"), ("base", "gundam"), ("large", "gundam")],
-)
-async def test_the_other_resolution_is_another_one(named: str, then: str) -> None:
-    engine = ScriptedEngine(EMPTY, said("Words."))
-    await read_page(engine, replace(page(), resolution=RESOLUTIONS[named]))
-    assert engine.requests[1].resolution.name == then
-
-
 @pytest.mark.parametrize(
     ("named", "room", "then"),
     [
+        ("small", RESOLUTIONS, "base"),
+        ("tiny", RESOLUTIONS, "base"),
+        ("base", RESOLUTIONS, "gundam"),
+        ("large", RESOLUTIONS, "gundam"),
         ("base", {"base", "small"}, "small"),
         ("large", {"large", "base"}, "base"),
         ("small", {"small", "tiny"}, "tiny"),
+        ("tiny", {"tiny"}, "tiny"),  # none other: the plain prompt is the next try
     ],
 )
-async def test_the_other_resolution_is_one_that_the_engine_has_room_for(
-    named: str, room: set[str], then: str
+async def test_the_other_resolution_is_another_one_that_the_engine_has_room_for(
+    named: str, room: Collection[str], then: str
 ) -> None:
     engine = ScriptedEngine(EMPTY, said("Words."), room=room)
-    await read_page(engine, replace(page(), resolution=RESOLUTIONS[named]))
+    result = await read_page(engine, replace(page(), resolution=RESOLUTIONS[named]))
     assert engine.requests[1].resolution.name == then
-
-
-async def test_without_room_for_another_resolution_there_is_no_such_try() -> None:
-    engine = ScriptedEngine(EMPTY, said("Words."), room={"tiny"})
-    result = await read_page(engine, replace(page(), resolution=RESOLUTIONS["tiny"]))
-    assert result.notes == ("retried: mode ocr",)
+    assert (result.notes == ("retried: mode ocr",)) == (named == then)
 
 
 @pytest.mark.parametrize("mode", ["describe", "figure", "locate", "ocr"])
@@ -134,14 +120,9 @@ async def test_the_plain_prompt_does_not_stand_in_for_modes_that_ask_something_e
     assert len(engine.requests) == 2
 
 
-async def test_a_blank_page_is_not_tried_again() -> None:
-    engine = ScriptedEngine(EMPTY)
-    result = await read_page(engine, replace(page(), image=WHITE))
-    assert (result.text, result.notes, result.partial) == ("", ("blank",), None)
-
-
-async def test_what_a_model_invents_in_circles_on_a_blank_page_is_dropped() -> None:
-    result = await read_page(ScriptedEngine(LOOP), replace(page(), image=WHITE))
+@pytest.mark.parametrize("invented", [EMPTY, LOOP])
+async def test_a_blank_page_is_not_tried_again_and_has_no_words(invented: PageResult) -> None:
+    result = await read_page(ScriptedEngine(invented), replace(page(), image=WHITE))
     assert (result.text, result.notes, result.partial) == ("", ("blank",), None)
 
 
@@ -150,13 +131,6 @@ async def test_an_engine_without_a_language_model_is_asked_once() -> None:
     engine = ScriptedEngine(nothing)
     assert await read_page(engine, page()) == nothing
     assert len(engine.requests) == 1
-
-
-async def test_a_page_that_came_back_as_one_picture_is_read_with_the_plain_prompt() -> None:
-    engine = ScriptedEngine(PICTURE, said("The sign says: open."))
-    result = await read_page(engine, page())
-    assert (result.text, result.partial) == ("The sign says: open.", None)
-    assert result.notes == ("retried: mode ocr",)
 
 
 async def test_a_picture_on_which_no_try_finds_a_word_is_a_picture_and_whole() -> None:
@@ -170,11 +144,11 @@ async def test_a_further_try_that_faults_is_noted_and_the_next_is_made() -> None
     assert result.notes == ("retried: ngram 20/50: timed-out", "retried: resolution base")
 
 
-async def test_a_first_try_that_faults_is_the_callers_business() -> None:
-    with pytest.raises(PageError):
-        await read_page(ScriptedEngine(PageError("no", hint="-")), page())
-
-
-async def test_a_page_waits_for_the_engine_also_in_a_further_try() -> None:
-    with pytest.raises(EngineDownError):
-        await read_page(ScriptedEngine(CUT, EngineDownError("down", hint="wait")), page())
+@pytest.mark.parametrize(
+    "answers", [[PageError("no", hint="-")], [CUT, EngineDownError("down", hint="wait")]]
+)
+async def test_a_first_try_that_faults_or_an_engine_that_is_down_is_the_callers_business(
+    answers: list[Any],
+) -> None:
+    with pytest.raises(type(answers[-1])):
+        await read_page(ScriptedEngine(*answers), page())

@@ -24,11 +24,6 @@ PADDLE = ModelProfile(
 )
 
 
-def test_a_model_is_known_by_its_architecture() -> None:
-    assert profile_for("m", ["DeepseekOCRForCausalLM"]) is DEEPSEEK_OCR
-    assert profile_for("m", ["DeepseekOCR2ForCausalLM"]) is DEEPSEEK_OCR_2
-
-
 @pytest.mark.parametrize("field", fields(ModelProfile), ids=lambda field: field.name)
 def test_a_profile_says_nothing_that_no_shipped_model_needs(field: Field[Any]) -> None:
     assert len({repr(getattr(profile, field.name)) for profile in PROFILES}) > 1
@@ -41,14 +36,11 @@ def test_an_unknown_model_is_told_with_those_that_are_known() -> None:
     assert "DeepSeek-OCR-2" in error.value.hint
 
 
-@pytest.mark.parametrize("profile", [DEEPSEEK_OCR, DEEPSEEK_OCR_2])
-def test_deepseek_serves_every_built_in_mode(profile: ModelProfile) -> None:
-    assert [profile.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
-
-
-def test_a_prompt_with_an_image_token_of_its_own_is_refused() -> None:
+def test_deepseek_serves_every_mode_but_one_with_an_image_token_of_its_own() -> None:
     twice = PromptMode(name="mine", prompt="<image>Read.", answers=AnswerFormat.PLAIN)
-    assert "<image>" in (DEEPSEEK_OCR.unsupported(twice) or "")
+    for profile in (DEEPSEEK_OCR, DEEPSEEK_OCR_2):
+        assert [profile.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
+        assert "<image>" in (profile.unsupported(twice) or "")
 
 
 def test_another_model_needs_only_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,14 +59,9 @@ def test_another_model_needs_only_its_data(monkeypatch: pytest.MonkeyPatch) -> N
     assert arguments["logits_processors"] == []
 
 
-def test_a_mode_that_another_model_lacks_is_told_with_those_it_has() -> None:
+def test_another_model_serves_its_modes_and_the_operators_own() -> None:
     assert PADDLE.unsupported(BUILT_IN_MODES["ocr"]) is None
-    refusal = PADDLE.unsupported(BUILT_IN_MODES["locate"])
-    assert refusal is not None
-    assert "figure, ocr, table" in refusal
-
-
-def test_an_operators_own_mode_goes_to_any_model() -> None:
+    assert "figure, ocr, table" in (PADDLE.unsupported(BUILT_IN_MODES["locate"]) or "")
     own = PromptMode(name="receipt", prompt="Read the receipt.", answers=AnswerFormat.PLAIN)
     assert PADDLE.unsupported(own) is None
     assert PADDLE.words(own).endswith("Read the receipt.\nAssistant: ")
@@ -85,21 +72,28 @@ def test_coordinates_run_to_the_models_scale_or_to_the_pixels_it_sees() -> None:
     assert PADDLE.scale(1224, 1584) == (1224, 1584)
 
 
+QWEN = "Qwen2_5_VLForConditionalGeneration"  # an architecture of several families
+
+
 @pytest.mark.parametrize(
-    ("model", "name"),
+    ("model", "architecture", "name"),
     [
-        ("lightonai/LightOnOCR-3-1B", "LightOnOCR-3-1B"),
-        ("lightonai/LightOnOCR-3-4B", "LightOnOCR-3"),
-        ("richardyoung/lightonocr-3-0.8b:latest", "LightOnOCR-3"),
-        ("baidu/Unlimited-OCR", "Unlimited-OCR"),
-        ("rednote-hilab/dots.ocr", "dots.ocr"),
-        ("allenai/olmOCR-2-7B-1025-FP8", "olmOCR-2"),
-        ("deepseek-ocr:3b", "DeepSeek-OCR"),
-        ("/models/DeepSeek-OCR-2", "DeepSeek-OCR-2"),
+        ("m", "DeepseekOCRForCausalLM", "DeepSeek-OCR"),
+        ("m", "DeepseekOCR2ForCausalLM", "DeepSeek-OCR-2"),
+        ("lightonai/LightOnOCR-3-1B", QWEN, "LightOnOCR-3-1B"),
+        ("lightonai/LightOnOCR-3-4B", QWEN, "LightOnOCR-3"),
+        ("richardyoung/lightonocr-3-0.8b:latest", QWEN, "LightOnOCR-3"),
+        ("baidu/Unlimited-OCR", QWEN, "Unlimited-OCR"),
+        ("rednote-hilab/dots.ocr", QWEN, "dots.ocr"),
+        ("allenai/olmOCR-2-7B-1025-FP8", QWEN, "olmOCR-2"),
+        ("deepseek-ocr:3b", QWEN, "DeepSeek-OCR"),
+        ("/models/DeepSeek-OCR-2", QWEN, "DeepSeek-OCR-2"),
     ],
 )
-def test_models_of_shared_architectures_are_known_by_their_names(model: str, name: str) -> None:
-    assert profile_for(model, ["Qwen2_5_VLForConditionalGeneration"]).name == name
+def test_a_model_is_known_by_its_architecture_or_its_name(
+    model: str, architecture: str, name: str
+) -> None:
+    assert profile_for(model, [architecture]).name == name
 
 
 def test_a_profile_can_be_named_and_wins_over_what_the_model_is() -> None:

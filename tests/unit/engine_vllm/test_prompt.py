@@ -1,5 +1,6 @@
 """From a page request to what vLLM takes."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,17 +23,20 @@ def test_pixels_arrive_as_they_are() -> None:
     assert page.flags.writeable  # or torch warns of it
 
 
-def test_a_model_whose_processor_rounds_sides_gets_them_rounded() -> None:
-    page = PageImage(100, 30, bytes(9000))
-    assert pixels(page, replace(DEEPSEEK_OCR, side_multiple=28)).shape == (28, 112, 3)
-
-
-def test_a_model_with_a_longest_side_gets_a_smaller_page() -> None:
-    page = PageImage(200, 100, bytes([9, 8, 7]) * 20_000)
-    smaller = pixels(page, replace(DEEPSEEK_OCR, longest_side=50))
-    assert smaller.shape == (25, 50, 3)
-    assert (smaller == [9, 8, 7]).all()
-    assert pixels(page, replace(DEEPSEEK_OCR, longest_side=200)).shape == (100, 200, 3)
+@pytest.mark.parametrize(
+    ("limits", "shape"),
+    [
+        ({"side_multiple": 28}, (112, 196, 3)),
+        ({"longest_side": 50}, (25, 50, 3)),
+        ({"longest_side": 200}, (100, 200, 3)),
+    ],
+)
+def test_a_model_with_limits_gets_a_page_of_that_size(
+    limits: dict[str, Any], shape: tuple[int, int, int]
+) -> None:
+    page = pixels(PageImage(200, 100, bytes([9, 8, 7]) * 20_000), replace(DEEPSEEK_OCR, **limits))
+    assert page.shape == shape
+    assert (page == [9, 8, 7]).all()
 
 
 @pytest.mark.parametrize(
@@ -67,22 +71,16 @@ def made(mode: str = "document", room: int = 7000, **settings: Any) -> dict[str,
     )
 
 
-def test_the_answer_may_be_as_long_as_the_context_leaves() -> None:
-    assert made()["max_tokens"] == 7000
-    assert made(room=8192)["max_tokens"] == 8192
-
-
-def test_nothing_is_left_to_chance_and_tags_are_kept() -> None:
-    assert made()["temperature"] == 0.0
-    assert made()["skip_special_tokens"] is False
-
-
-def test_the_guard_goes_with_the_request() -> None:
-    assert made()["extra_args"] == {
-        "ngram_size": 30,
-        "window_size": 90,
-        "whitelist_token_ids": [8, 9],
+def test_nothing_is_left_to_chance_tags_are_kept_and_the_guard_goes_along() -> None:
+    assert made() == {
+        "temperature": 0.0,
+        "max_tokens": 7000,  # what the context leaves
+        "min_tokens": 0,
+        "skip_special_tokens": False,
+        "detokenize": False,
+        "extra_args": {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [8, 9]},
     }
+    assert made(room=8192)["max_tokens"] == 8192
 
 
 def test_a_mode_without_guard_has_none() -> None:
@@ -98,28 +96,26 @@ def test_the_settings_win_within_what_fits() -> None:
 
 
 def test_text_is_made_by_vllm_only_where_stop_strings_need_it() -> None:
-    assert made()["detokenize"] is False
     assert made(sampling={"stop": ["END"]})["detokenize"] is True
 
 
-@pytest.mark.parametrize(("got", "expected"), [(0, 273), (272, 273), (0, None)])
-def test_an_image_that_is_not_whole_in_the_prompt_fails_the_page(
-    got: int, expected: int | None
+@pytest.mark.parametrize(
+    ("got", "expected", "room", "kind"),
+    [
+        (0, 273, 100, "image-tokens"),
+        (272, 273, 100, "image-tokens"),
+        (0, None, 100, "image-tokens"),
+        (273, 273, 0, "too-large"),
+        (273, 273, 1, None),
+        (5, None, 1, None),
+    ],
+)
+def test_an_image_that_is_not_whole_or_leaves_no_room_fails_the_page(
+    got: int, expected: int | None, room: int, kind: str | None
 ) -> None:
-    with pytest.raises(PageError) as error:
-        check_tokens(got, expected, room=100)
-    assert error.value.kind == "image-tokens"
-
-
-def test_a_page_that_fills_the_context_fails() -> None:
-    with pytest.raises(PageError) as error:
-        check_tokens(273, 273, room=0)
-    assert error.value.kind == "too-large"
-
-
-def test_a_whole_image_passes() -> None:
-    check_tokens(273, 273, room=1)
-    check_tokens(5, None, room=1)
+    with pytest.raises(PageError) if kind else nullcontext() as error:
+        check_tokens(got, expected, room=room)
+    assert error is None or error.value.kind == kind
 
 
 def test_the_second_model_sees_small_pages_at_768() -> None:

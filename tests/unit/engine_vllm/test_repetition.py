@@ -1,39 +1,38 @@
 """Does a text end in circles?"""
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrd.engine.repetition import loop_at_end, said_once
+from tests.support.needs import examples
+
+ROW = "<tr><td>a</td><td>b</td></tr>"
+PROSE = " ".join(f"Paragraph {n} says something of its own about {n * 7919}." for n in range(99))
 
 
-def test_a_sentence_said_again_and_again_is_a_loop() -> None:
-    text = "An introduction. " + "The same words. " * 40
+@pytest.mark.parametrize(
+    ("before", "piece", "cut_off"),
+    [("An introduction. ", "The same words. ", ""), ("Once. ", ROW, "<tr><td>a</")],
+)
+def test_a_text_said_again_and_again_is_a_loop(before: str, piece: str, cut_off: str) -> None:
+    text = before + piece * 40 + cut_off
     loop = loop_at_end(text)
     assert loop is not None
-    assert loop.period == len("The same words. ")
+    assert loop.period == len(piece)
     assert len(text) - loop.start >= 39 * loop.period
 
 
-def test_a_loop_that_is_cut_off_in_the_middle_of_a_round_is_a_loop() -> None:
-    text = "Once. " + "<tr><td>a</td><td>b</td></tr>" * 30 + "<tr><td>a</"
-    loop = loop_at_end(text)
-    assert loop is not None
-    assert loop.period == len("<tr><td>a</td><td>b</td></tr>")
-
-
-def test_running_text_is_not_a_loop() -> None:
-    words = " ".join(
-        f"Paragraph {n} says something of its own about {n * 7919}." for n in range(99)
-    )
-    assert loop_at_end(words) is None
-
-
-def test_a_leader_of_dots_in_a_table_of_contents_is_not_a_loop() -> None:
-    assert loop_at_end("Contents\nIntroduction " + "." * 100) is None
-
-
-def test_a_loop_in_the_middle_does_not_count() -> None:
-    assert loop_at_end("ab" * 500 + " and then the text went on, as it should, to its end.") is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        "Contents\nIntroduction " + "." * 100,  # a leader of dots
+        "ab" * 500 + " and then the text went on, as it should, to its end.",
+    ],
+)
+def test_other_texts_are_none(text: str) -> None:
+    assert loop_at_end(text) is None
 
 
 def test_what_was_said_before_the_loop_and_one_round_of_it_remain() -> None:
@@ -41,6 +40,7 @@ def test_what_was_said_before_the_loop_and_one_round_of_it_remain() -> None:
     assert said_once("No loop here.") == "No loop here."
 
 
+@settings(max_examples=examples(100))
 @given(st.text(max_size=300), st.text(alphabet="abc \n", min_size=1, max_size=40))
 def test_whatever_is_repeated_often_enough_is_found(before: str, piece: str) -> None:
     rounds = 160 // len(piece) + 5

@@ -88,26 +88,31 @@ async def test_a_sound_engine_passes_and_is_asked_for_one_small_page() -> None:
     assert asked.mode.max_tokens <= 10
 
 
-async def test_a_tokenizer_that_loses_letters_is_found_out() -> None:
-    engine = NewEngine(tokenizer=ByteTokenizer(OFFICIAL, "ascii"))
+BROKEN = {
+    "loses letters": (ByteTokenizer(OFFICIAL, "ascii"), ["Grüße", "Gre"]),
+    "other ids": (
+        ByteTokenizer(OFFICIAL | {"<image>": 128000}),
+        ["[128000] instead of [128815]"],
+    ),
+    # The image would be lost, or the grounding tags come out as words.
+    **{
+        f"{token} in pieces": (
+            ByteTokenizer({name: n for name, n in OFFICIAL.items() if name != token}),
+            [token],
+        )
+        for token in OFFICIAL
+    },
+}
+
+
+@pytest.mark.parametrize(("tokenizer", "named"), BROKEN.values(), ids=BROKEN)
+async def test_a_tokenizer_that_does_not_fit_is_found_out(
+    tokenizer: ByteTokenizer, named: list[str]
+) -> None:
+    engine = NewEngine(tokenizer=tokenizer)
     error = await refused(engine)
-    assert "Grüße" in error.message
-    assert "Gre" in error.message
+    assert all(word in error.message for word in named)
     assert engine.asked == []
-
-
-@pytest.mark.parametrize("token", OFFICIAL)
-async def test_a_special_token_in_pieces_is_found_out(token: str) -> None:
-    """The image would be lost, or the grounding tags come out as words."""
-    others = {name: number for name, number in OFFICIAL.items() if name != token}
-    error = await refused(NewEngine(tokenizer=ByteTokenizer(others)))
-    assert token in error.message
-
-
-async def test_ids_that_are_not_those_the_weights_know_are_found_out() -> None:
-    moved = OFFICIAL | {"<image>": 128000}
-    error = await refused(NewEngine(tokenizer=ByteTokenizer(moved)))
-    assert "[128000] instead of [128815]" in error.message
 
 
 @pytest.mark.parametrize(
@@ -131,12 +136,16 @@ def test_a_model_of_another_vocabulary_has_ids_of_its_own(
         check_tokenizer(moved, DEEPSEEK_OCR, config)
 
 
-async def test_an_engine_that_fails_on_a_small_image_does_not_get_a_large_one() -> None:
-    error = await refused(NewEngine(PageError("shapes differ", hint="Update vLLM.")))
-    assert "shapes differ" in error.message
-    assert error.hint == "Update vLLM."
-
-
-async def test_an_engine_that_says_nothing_is_not_trusted() -> None:
-    silent = PageResult(text="", finish=Finish.STOP, prompt_tokens=90, output_tokens=0)
-    assert "says nothing" in (await refused(NewEngine(silent))).message
+@pytest.mark.parametrize(
+    ("says", "told", "hint"),
+    [
+        (PageError("shapes differ", hint="Update vLLM."), "shapes differ", "Update vLLM."),
+        (PageResult(text="", prompt_tokens=90), "says nothing", "Download the model again"),
+    ],
+)
+async def test_an_engine_that_fails_or_says_nothing_does_not_get_a_large_image(
+    says: PageResult | OcrdError, told: str, hint: str
+) -> None:
+    error = await refused(NewEngine(says))
+    assert told in error.message
+    assert error.hint.startswith(hint)

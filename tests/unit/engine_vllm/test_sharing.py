@@ -61,21 +61,32 @@ def known_pipes(one: CardSharing) -> Path:
     return Path(one.environment[PIPES])
 
 
+def pid_of(one: CardSharing) -> int:
+    return int((known_pipes(one) / "pid").read_text())
+
+
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def test_it_runs_until_the_engines_have_ended(tmp_path: Path, bin_folder: Path) -> None:
+async def test_it_runs_until_the_engines_have_ended_and_anew_where_it_died(
+    tmp_path: Path, bin_folder: Path
+) -> None:
     put(bin_folder, STAYS)
     one = sharing(tmp_path)
     assert await one.ensure()
     assert one.environment == {PIPES: str(tmp_path / "mps")}
     assert (tmp_path / "mps").stat().st_mode & 0o777 == 0o700
-    pid = int((tmp_path / "mps" / "pid").read_text())
+    first = pid_of(one)
     assert await one.ensure()
-    assert int((tmp_path / "mps" / "pid").read_text()) == pid, "it was there already"
+    assert pid_of(one) == first, "it was there already"
+    os.kill(first, signal.SIGKILL)
+    assert one._process is not None
+    await one._process.wait()
+    assert await one.ensure()
+    assert (second := pid_of(one)) != first
     await one.stop()
-    assert not alive(pid)
+    assert not alive(second)
     assert one.environment == {}
 
 
@@ -86,26 +97,13 @@ async def test_each_card_has_one_of_its_own_that_the_other_s_end_leaves_alone(
     first, second = sharing(tmp_path, "GPU-a"), sharing(tmp_path, "GPU-b")
     assert await first.ensure()
     assert await second.ensure()
-    folders = [known_pipes(one) for one in (first, second)]
-    assert [(folder / "card").read_text() for folder in folders] == ["GPU-a", "GPU-b"]
+    cards = [(known_pipes(one) / "card").read_text() for one in (first, second)]
+    assert cards == ["GPU-a", "GPU-b"]
     first.give_up()
     await first.stop()
-    assert alive(int((folders[1] / "pid").read_text()))
+    assert alive(pid_of(second))
     assert await second.ensure()
     await second.stop()
-
-
-async def test_it_is_started_anew_where_it_died(tmp_path: Path, bin_folder: Path) -> None:
-    put(bin_folder, STAYS)
-    one = sharing(tmp_path)
-    await one.ensure()
-    first = int((tmp_path / "mps" / "pid").read_text())
-    os.kill(first, signal.SIGKILL)
-    assert one._process is not None
-    await one._process.wait()
-    assert await one.ensure()
-    assert int((tmp_path / "mps" / "pid").read_text()) != first
-    await one.stop()
 
 
 @pytest.mark.parametrize("program", [None, ENDS, "no program"])
@@ -120,13 +118,19 @@ async def test_where_it_is_not_or_does_not_come_up_engines_take_turns(
     await one.stop()
 
 
-async def test_an_operator_s_own_is_let_alone(
-    tmp_path: Path, bin_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(bin_folder, STAYS)
+@pytest.fixture
+def usual(tmp_path: Path) -> Path:
+    """Where an operator's own is found."""
     usual = tmp_path / "usual"
     usual.mkdir()
     (usual / "control").touch()
+    return usual
+
+
+async def test_an_operator_s_own_is_let_alone(
+    tmp_path: Path, bin_folder: Path, usual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bin_folder, STAYS)
     assert await sharing(tmp_path).ensure()
     monkeypatch.setenv(PIPES, str(usual))
     one = sharing(tmp_path)
@@ -144,7 +148,7 @@ async def test_later_engines_do_without_once_one_was_refused(
     put(bin_folder, STAYS)
     one = sharing(tmp_path)
     await one.ensure()
-    pid = int((tmp_path / "mps" / "pid").read_text())
+    pid = pid_of(one)
     one.give_up()
     assert not known_pipes(one).exists()
     assert not await one.ensure()
@@ -154,11 +158,8 @@ async def test_later_engines_do_without_once_one_was_refused(
 
 
 async def test_an_operator_s_own_that_refuses_is_left_for_as_long_as_we_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, usual: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = tmp_path / "usual"
-    usual.mkdir()
-    (usual / "control").touch()
     for told in (None, str(usual)):
         if told:
             monkeypatch.setenv(PIPES, told)

@@ -13,7 +13,6 @@ from aiohttp import web
 from PIL import Image
 
 from ocrd.engine.base import EngineState
-from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.http import encoded
 from ocrd.engine.remote.settings import Address
 from ocrd.errors import EngineDownError, PageError, PageFaultError
@@ -41,18 +40,9 @@ def saying(status: int, text: str = "no") -> Answer:
     return answer
 
 
-def router(text: str) -> Answer:
-    """As vllm-router answers where it cannot reach the server that it has chosen."""
-
+def body(text: str, status: int = 200) -> Answer:
     async def answer(_: Stub) -> web.StreamResponse:
-        return web.Response(status=500, text=text)
-
-    return answer
-
-
-def body(text: str) -> Answer:
-    async def answer(_: Stub) -> web.StreamResponse:
-        return web.Response(text=text, content_type="application/json")
+        return web.Response(text=text, status=status, content_type="application/json")
 
     return answer
 
@@ -103,12 +93,13 @@ ELSEWHERE: dict[str, tuple[Answer, str]] = {
     "not ready": (saying(503), "is not ready (503)"),
     "gateway waited": (saying(504), "(504)"),
     "engine died": (saying(500, ENGINE_DEAD), "its engine died"),
+    # As vllm-router answers where it cannot reach the server that it has chosen.
     "router meets nobody": (
-        router("Request failed: error sending request for url (http://gpu1:8000/v1/chat)"),
+        body("Request failed: error sending request for url (http://gpu1:8000/v1/chat)", 500),
         "its gateway cannot reach it (500)",
     ),
     "router hears half": (
-        router("Failed to get response body: error decoding response body"),
+        body("Failed to get response body: error decoding response body", 500),
         "its gateway cannot reach it (500)",
     ),
     "redirected": (saying(302), "answers 302"),
@@ -256,18 +247,13 @@ async def test_pages_of_a_server_that_died_for_no_page_are_all_read() -> None:
 
 async def test_hundreds_of_pages_are_spread_evenly() -> None:
     stubs = [Stub(delay_s=0.02) for _ in range(4)]
-    async with serving(*stubs, max_pages_in_flight=80) as engine:
-        gate = asyncio.Semaphore(320)
-
-        async def read(number: int) -> str:
-            async with gate:
-                return (await engine.recognise(page(f"p{number}", number))).text
-
-        texts = await asyncio.gather(*map(read, range(600)))
-        assert texts == [words_of(page("", n).image) for n in range(600)]
+    async with serving(*stubs, max_pages_in_flight=40) as engine:
+        asked = [engine.recognise(page(f"p{number}", number)) for number in range(300)]
+        texts = [one.text for one in await asyncio.gather(*asked)]
+        assert texts == [words_of(page("", n).image) for n in range(300)]
         counts = [len(stub.pages) for stub in stubs]
-        assert sum(counts) == 600
-        assert all(135 <= count <= 165 for count in counts), counts
+        assert sum(counts) == 300
+        assert all(65 <= count <= 85 for count in counts), counts
 
 
 async def test_a_body_of_8_megabytes_arrives_pixel_by_pixel() -> None:
@@ -283,13 +269,9 @@ def test_over_a_network_pages_travel_compressed_and_whole() -> None:
     image = pillow(PageImage(64, 48, hashlib.shake_128(b"n").digest(64 * 48 * 3)))
     for size, kind in (((64, 48), "webp"), ((17000, 2), "png")):
         data, named = encoded(image.resize(size), size, near=False)
-        assert named == kind
-        assert data[:4] in (b"RIFF", b"\x89PNG")
-        assert decoded_again(data) == image.resize(size).tobytes()
-
-
-def decoded_again(data: bytes) -> bytes:
-    return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+        again = Image.open(io.BytesIO(data))
+        assert (named, again.format) == (kind, kind.upper())
+        assert again.convert("RGB").tobytes() == image.resize(size).tobytes()
 
 
 def test_nearness_decides_by_the_address() -> None:
@@ -307,4 +289,3 @@ async def test_an_engine_that_stops_gives_its_pages_up() -> None:
         await engine.stop()
         with pytest.raises(EngineDownError):
             await flying
-        assert isinstance(engine, ServerEngine)
