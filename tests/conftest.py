@@ -41,5 +41,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """More than cores, as tests wait half of their time; not many more: each takes memory."""
-    return len(os.sched_getaffinity(0)) + 4
+    """More than cores, as tests wait half of their time.
+
+    Not many more: each takes memory, and 10 s of CPU to collect the tests and to prepare forks.
+    """
+    return len(os.sched_getaffinity(0)) + 5

@@ -7,7 +7,8 @@ The diary has a line for each page that the engine was asked for and each that w
 a test can see whether a finished page was computed again.  `--kill-before N` kills the process with
 SIGKILL before its Nth disk call that writes.  With `--engine-gate FILE` only the first pages, as
 many as `--engine-first` says, are answered until FILE exists: what a test does before it creates
-FILE is then certain to come first.
+FILE is then certain to come first.  What a daemon looks at every now and then, this one looks at
+more often.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.config import load
+from ocrd.daemon import daemon, retries, scheduler, status
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.errors import ExitCode, OcrdError
 from ocrd.events import Event, Events
 from ocrd.files import Disk
+from ocrd.inbox import watcher
 from ocrd.observe.log import log_sink
 from ocrd.page import Block, PageResult
 from tests.support.forked_children import fork_children
@@ -50,6 +53,18 @@ WRITES = frozenset(
         "fsync_dir",
     }
 )
+
+
+OFTENER = 5
+PERIODS = (
+    (daemon, "HOLD_S"),
+    (daemon, "STUCK_S"),
+    (retries, "FIRST_DELAY_S"),
+    (scheduler, "POLL_S"),
+    (status, "EVERY_S"),
+    (watcher, "ROOT_LOOK_S"),
+)
+HOLD_S = daemon.HOLD_S / OFTENER
 
 
 class Diary:
@@ -148,6 +163,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--forever", action="store_true")
     given = parser.parse_args(words)
     fork_children()
+    for module, period in PERIODS:
+        setattr(module, period, getattr(module, period) / OFTENER)
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
     engine = DiaryEngine(

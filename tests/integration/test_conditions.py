@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ocrd import snapshot
 from tests.integration.tree import Tree, ask, daemon, folder_of, log, order, scan
 from tests.support.needs import need, slow
 from tests.support.waiting import wait_for
 from tests.unit.spool.mounts import remount, tmpfs
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path / "srv")
 
 
 def test_a_full_outbox_pauses_its_folder_and_costs_no_attempt(tree: Tree) -> None:
@@ -89,7 +85,7 @@ def test_a_disk_full_of_all_but_the_ledger_costs_no_attempt_either(tmp_path: Pat
             process.send_signal(signal.SIGCONT)
             gate.touch()
             wait_for(lambda: "event=folder.paused" in log(tree))
-            time.sleep(6.0)  # several tries meanwhile
+            time.sleep(3.0)  # several tries meanwhile
             filler.unlink()
             wait_for(lambda: folder_of(tree)["done"] == 4)
         assert [job["attempts"] for job in ask(tree, "jobs")["jobs"]] == [1] * 4
@@ -197,24 +193,17 @@ def test_cancel_stops_a_job_and_retry_takes_it_up_again(tree: Tree) -> None:
     tree.check_done()
 
 
-def test_cancel_without_a_daemon_is_carried_out_at_once(tree: Tree) -> None:
+def test_stopping_costs_no_attempt_and_a_cancel_without_a_daemon_is_carried_out_at_once(
+    tree: Tree,
+) -> None:
     tree.drop("a.jpg", scan(1))
     with daemon(tree, "--engine-delay", "600"):
         wait_for(lambda: folder_of(tree)["running"] == 1)
-    assert ask(tree, "show", "1")["state"] == "queued"
+    job = ask(tree, "show", "1")
+    assert (job["state"], job["attempts"]) == ("queued", 0)
     order(tree, "cancel", "1")
     assert ask(tree, "show", "1")["state"] == "cancelled"
     assert tree.visible("failed") == ["a.jpg", "a.jpg.error.json"]
-
-
-def test_stopping_puts_jobs_back_without_costing_an_attempt(tree: Tree) -> None:
-    tree.drop("a.jpg", scan(1))
-    with daemon(tree, "--engine-delay", "600") as process:
-        wait_for(lambda: folder_of(tree)["running"] == 1)
-        process.send_signal(signal.SIGTERM)
-        process.wait(120)
-    job = ask(tree, "show", "1")
-    assert (job["state"], job["attempts"]) == ("queued", 0)
 
 
 def test_a_writer_that_goes_on_after_the_claim_gets_its_last_word_read(tree: Tree) -> None:
@@ -250,23 +239,27 @@ def test_the_same_bytes_twice_are_two_documents_and_one_recognition(tree: Tree) 
 
 
 def test_a_new_configuration_is_taken_or_refused_while_running(tree: Tree) -> None:
+    def told(what: str) -> list[str]:
+        troubles = (snapshot.read(tree.root / ".ocrd") or {"troubles": []})["troubles"]
+        return [each["message"] for each in troubles if each["message"].startswith(what)]
+
     with daemon(tree) as process:
         wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")
         text = tree.config.read_text(encoding="utf-8")
         tree.config.write_text(text + '[[folder]]\nname = "more"\nmode = "nonsense"\n')
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "event=daemon.reload_refused" in log(tree))
+        wait_for(lambda: told("the configuration on disk is refused since "))
         tree.config.write_text(text + '[[folder]]\nname = "more"\n')
         (tree.root / "inbox" / "more").mkdir()
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "event=daemon.reloaded" in log(tree))
+        wait_for(lambda: not told(""))
         (tree.root / "inbox" / "more" / "x.jpg").write_bytes(scan(7))
         wait_for(lambda: (tree.root / "archive" / "more" / "x.jpg").exists())
 
 
 def test_a_folder_named_after_a_mode_is_taken_up_without_a_restart(tree: Tree) -> None:
-    text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text.replace("rescan_s = 3", "rescan_s = 1"))
     with daemon(tree):
         wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")
         (tree.root / "inbox" / "ocr").mkdir()

@@ -52,52 +52,38 @@ class QuickNeighbour(Disk):
         super().rename_exclusive(source, target)
 
 
-def made(root: Path, disk: Disk, name: str = "a scan.jpg") -> list[str]:
-    """Run once over one scan; what lies in the outbox."""
-    tree = Tree(root)
-    with tree.config.open("a") as config:
-        config.write('layout = "flat"\n')
-    text = tree.config.read_text().replace('mode = "ocr"', 'mode = "document"')
-    outputs = 'outputs = ["markdown", "images", "json"]'
-    tree.config.write_text(re.sub(r"outputs = .*", outputs, text))
-    tree.drop(name, scan(1))
+@pytest.mark.parametrize(
+    ("taken", "seen", "text"),
+    [
+        ("", ["a scan.images/1-1.jpg", "a scan.json", "a scan.md"], "a scan.md"),
+        (
+            "a scan.images",
+            ["a scan (2).images/1-1.jpg", "a scan (2).json", "a scan (2).md"],
+            "a scan (2).md",
+        ),
+        (
+            "a scan.json",
+            ["a scan (2).json", "a scan (2).md", "a scan.images/1-1.jpg"],
+            "a scan (2).md",
+        ),
+    ],
+)
+def test_files_lie_side_by_side_under_names_that_nobody_has_and_the_text_finds_its_figures(
+    tree: Tree, taken: str, seen: list[str], text: str
+) -> None:
+    config = tree.config.read_text().replace('mode = "ocr"', 'mode = "document"')
+    outputs = 'layout = "flat"\noutputs = ["markdown", "images", "json"]'
+    tree.config.write_text(re.sub(r"outputs = .*", outputs, config))
+    tree.drop("a scan.jpg", scan(1))
     engine = FigureEngine(Diary(tree.diary), 0.0, 0.0)
+    disk = QuickNeighbour(taken)
     once = Daemon(load(tree.config), Events(), once=True, engine=engine, disk=disk)
     assert asyncio.run(once.run()) is ExitCode.OK
-    assert list((root / ".ocrd" / "jobs").iterdir()) == []
-    return tree.visible("outbox")
-
-
-def linked(markdown: Path) -> Path:
-    """The picture that a Markdown file shows."""
+    assert tree.spooled() == []
+    assert tree.visible("outbox") == seen
+    markdown = tree.root / "outbox" / "scans" / text
     found = re.search(r"!\[\]\((.*?)\)", markdown.read_text(encoding="utf-8"))
     assert found is not None
     assert " " not in found[1], "no reader of Markdown takes a link with a space for one"
-    return markdown.parent / unquote(found[1])
-
-
-def check_picture(path: Path) -> None:
-    with Image.open(path) as picture:
+    with Image.open(markdown.parent / unquote(found[1])) as picture:
         assert picture.format == "JPEG"
-
-
-def test_files_lie_side_by_side_and_the_text_finds_its_figures(tmp_path: Path) -> None:
-    seen = made(tmp_path / "srv", Disk())
-    assert seen == ["a scan.images/1-1.jpg", "a scan.json", "a scan.md"]
-    check_picture(linked(tmp_path / "srv" / "outbox" / "scans" / "a scan.md"))
-
-
-def test_figures_whose_folder_somebody_takes_move_everything_to_the_next_name(
-    tmp_path: Path,
-) -> None:
-    seen = made(tmp_path / "srv", QuickNeighbour("a scan.images"))
-    assert seen == ["a scan (2).images/1-1.jpg", "a scan (2).json", "a scan (2).md"]
-    check_picture(linked(tmp_path / "srv" / "outbox" / "scans" / "a scan (2).md"))
-
-
-def test_a_file_whose_name_somebody_takes_leaves_the_figures_where_they_are(
-    tmp_path: Path,
-) -> None:
-    seen = made(tmp_path / "srv", QuickNeighbour("a scan.json"))
-    assert seen == ["a scan (2).json", "a scan (2).md", "a scan.images/1-1.jpg"]
-    check_picture(linked(tmp_path / "srv" / "outbox" / "scans" / "a scan (2).md"))

@@ -1,11 +1,9 @@
 """A pile as it comes out of a feeder: a page that lies, and the empty back side of another."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pymupdf
-import pytest
 
 from tests.integration.tree import CONFIG, Tree, order
 from tests.support.needs import needs, slow
@@ -13,11 +11,6 @@ from tests.support.samples import scan_of
 from tests.unit.engine.test_upright import LETTER
 
 WIDTH, HEIGHT = 420, 594  # points
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path / "srv")
 
 
 def pile(*sheets: tuple[str, int]) -> bytes:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.daemon.daemon import HOLD_S
 from ocrd.errors import ExitCode
 from tests.integration import driver
 from tests.integration.tree import Tree, ask, daemon, folder_of, log, order, scan
@@ -83,7 +82,7 @@ def test_a_root_that_is_away_for_a_while_ends_no_daemon(tmp_path: Path) -> None:
         tree.drop("a.jpg", scan(1))
         wait_for(lambda: tree.visible("archive") == ["a.jpg"] and tree.spooled() == [])
     try:
-        time.sleep(3)
+        time.sleep(4 * driver.HOLD_S)
         with mounted("--bind", str(server), at=root):
             tree.drop("b.jpg", scan(2))
             wait_for(lambda: folder_of(tree)["done"] == 2)
@@ -107,7 +106,7 @@ def test_a_root_whose_share_dies_ends_no_daemon(tmp_path: Path) -> None:
             tree.drop("a.jpg", scan(1))
             wait_for(lambda: tree.visible("archive") == ["a.jpg"] and tree.spooled() == [])
             server.kill()
-            time.sleep(4 * HOLD_S)
+            time.sleep(4 * driver.HOLD_S)
             ended = process.poll()
             process.kill()
         assert ended is None
@@ -124,7 +123,7 @@ def test_a_daemon_ends_though_a_share_hangs(tmp_path: Path) -> None:
             wait_for(lambda: tree.visible("archive") == ["a.jpg"] and tree.spooled() == [])
             server.send_signal(signal.SIGSTOP)
             try:
-                time.sleep(4 * HOLD_S)  # until something waits for it
+                time.sleep(4 * driver.HOLD_S)  # until something waits for it
                 ledger_goes(tree)
                 assert process.wait(HANG_S) == ExitCode.FAILED
             finally:

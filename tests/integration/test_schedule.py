@@ -2,17 +2,9 @@
 
 import signal
 from datetime import datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from tests.integration.tree import CONFIG, Tree, ask, daemon, folder_of, scan
 from tests.support.waiting import wait_for
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path / "srv")
 
 
 def closed_for_days(tree: Tree) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pymupdf
-import pytest
 from PIL import Image
 
 from tests.integration.test_several_files import configure, drop_joined, printed, sidecar
@@ -46,11 +45,6 @@ def asked(tree: Tree) -> int:
     return sum(line.startswith("asked") for line in tree.diary.read_text().splitlines())
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path / "srv")
-
-
 def test_a_page_with_the_code_parts_two_documents_and_is_not_read(tree: Tree) -> None:
     configure(tree, 'separator = "barcode"', 'separator_code = "PATCHT"')
     tree.drop("pile.pdf", pile("One", "Two", SEPARATOR, "Three", "<another>"))
@@ -66,28 +60,22 @@ def test_a_page_with_the_code_parts_two_documents_and_is_not_read(tree: Tree) ->
 
 
 @slow
-def test_what_was_found_on_a_page_is_kept_with_its_result(tree: Tree) -> None:
-    configure(tree, 'separator = "barcode"')
-    data = pile("One", SEPARATOR, "Two")
-    tree.drop("first.pdf", data)
-    tree.work_off()
-    before = asked(tree)
-    tree.drop("second.pdf", data)
-    tree.work_off()
-    assert documents(tree, "first") == documents(tree, "second") == [["One"], ["Two"]]
-    assert asked(tree) == before
-
-
-@slow
-def test_results_from_before_codes_were_looked_for_are_not_used_again(tree: Tree) -> None:
-    data = pile("One", SEPARATOR, "Two")
+def test_codes_are_kept_with_a_pages_result_and_results_from_before_are_not_used_again(
+    tree: Tree,
+) -> None:
+    data = pile("One", "", SEPARATOR, "Two")
     tree.drop("first.pdf", data)
     tree.work_off()
     assert "documents" not in sidecar(tree, "first")
+    assert len(printed(tree, "first")) == 4
     configure(tree, 'separator = "barcode"')
     tree.drop("second.pdf", data)
     tree.work_off()
-    assert documents(tree, "second") == [["One"], ["Two"]]
+    before = asked(tree)
+    tree.drop("third.pdf", data)
+    tree.work_off()
+    assert documents(tree, "second") == documents(tree, "third") == [["One", ""], ["Two"]]
+    assert asked(tree) == before
 
 
 def test_empty_pages_part_documents_where_the_folder_says_so(tree: Tree) -> None:
@@ -98,13 +86,6 @@ def test_empty_pages_part_documents_where_the_folder_says_so(tree: Tree) -> None
     assert documents(tree, "pile") == [["One"], ["Two", "Three"]]
     assert [each["page"] for each in sidecar(tree, "pile")["separators"]] == [1, 3, 4, 7]
     assert printed(tree, "letter") == ["Alone"]
-
-
-@slow
-def test_by_default_nothing_is_taken_apart(tree: Tree) -> None:
-    tree.drop("pile.pdf", pile("One", "", SEPARATOR, "Two"))
-    tree.work_off()
-    assert len(printed(tree, "pile")) == 4
 
 
 @slow

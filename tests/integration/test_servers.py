@@ -21,7 +21,7 @@ from tests.support.ports import reserved_port
 from tests.support.samples import scan_of
 from tests.support.waiting import wait_for
 
-FILES = 20
+FILES = 12
 ENGINE = """
 [engine]
 kind = "server"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.tree import CONFIG, Tree
+from tests.integration.tree import CONFIG, Tree, log
 from tests.support.commands import OCRD
+from tests.support.forked import Forked, run_ocrd
 from tests.support.needs import slow
 
 PATIENCE_S = 240
@@ -30,7 +31,7 @@ def supervised(tree: Tree) -> Iterator[tuple[subprocess.Popen[bytes], socket.soc
     """A daemon with the real engine, and the socket that it tells of itself."""
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard,
-        (tree.root / "log").open("wb") as log,
+        tree.log.open("wb") as log,
     ):
         heard.bind(str(tree.root / "notify"))
         heard.settimeout(PATIENCE_S)
@@ -51,10 +52,6 @@ def until(heard: socket.socket, wanted: bytes) -> list[bytes]:
         if word == wanted or word in (b"READY", b"RELOADING", b"STOPPING"):
             said.append(word)
     return said
-
-
-def log(tree: Tree) -> str:
-    return (tree.root / "log").read_text(encoding="utf-8")
 
 
 @slow
@@ -83,6 +80,6 @@ def test_a_stop_while_the_engine_loads_is_a_stop_like_any_other(tree: Tree) -> N
 
 
 def test_with_nothing_in_the_inbox_once_is_over_at_once_and_well(tree: Tree) -> None:
-    command = [OCRD, "run", "--once", "--config", str(tree.config)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
+    with Forked(run_ocrd, "run", "--once", "--config", str(tree.config), output=tree.log) as ended:
+        assert ended.wait(PATIENCE_S) == 0
+    assert "Traceback" not in log(tree)

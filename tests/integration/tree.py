@@ -26,7 +26,7 @@ CONFIG = """\
 root = "{root}"
 [watch]
 settle_s = 0.2
-rescan_s = 3
+rescan_s = 1
 [jobs]
 retry_delay_s = 0.2
 drain_s = 0.5

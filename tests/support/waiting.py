@@ -41,8 +41,8 @@ def wait_for(
                 return
         assert process is None or process.poll() is None, "the process has ended"
         assert time.monotonic() < end, f"not within {seconds:.0f} s"
-        # The awaited process needs the core, too: the checks take at most a fifth of it.
-        time.sleep(max(0.02, 4 * (time.thread_time() - asked)))
+        # The awaited process needs the core, too: the checks take at most a tenth of it.
+        time.sleep(max(0.02, 9 * (time.thread_time() - asked)))
 
 
 async def until(true: Callable[[], object], *, seconds: float = HANG_S) -> None:

@@ -14,11 +14,7 @@ from tests.unit.spool.mounts import tmpfs
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """A tree that is rescanned every second."""
-    tree = Tree(tmp_path / "srv")
-    text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text.replace("rescan_s = 3", "rescan_s = 1"), encoding="utf-8")
-    return tree
+    return Tree(tmp_path / "srv")
 
 
 def test_what_a_scanner_could_not_write_is_taken_once_it_could(tree: Tree) -> None:

@@ -66,15 +66,14 @@ def test_an_archive_that_does_not_answer_holds_up_no_other_folder(tmp_path: Path
     far = tmp_path / "far"
     text = tree.config.read_text(encoding="utf-8")
     tree.config.write_text(
-        text.replace("rescan_s = 3", "rescan_s = 1")
-        + f'[[folder]]\nname = "away"\narchive = "{far}"\n'
+        f'{text}[[folder]]\nname = "away"\narchive = "{far}"\n', encoding="utf-8"
     )
     with share(tmp_path / "server", far) as server, daemon(tree):
         tree.drop("before.jpg", scan(1))
         wait_for(lambda: (tree.root / "archive" / "scans" / "before.jpg").exists())
         server.send_signal(signal.SIGSTOP)
         try:
-            time.sleep(3)  # meanwhile the folders are looked for again
+            time.sleep(2)  # meanwhile the folders are looked for again
             tree.drop("after.jpg", scan(2))
             wait_for(lambda: (tree.root / "archive" / "scans" / "after.jpg").exists())
         finally:

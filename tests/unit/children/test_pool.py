@@ -163,6 +163,7 @@ async def test_a_call_that_takes_too_long_is_killed(pool: ChildPool, tmp_path: P
     await until(lambda: not is_running(victim))
 
 
+@FORKED
 async def test_a_call_that_burns_cpu_is_stopped_by_the_kernel() -> None:
     pool = make_pool(cpu_s=1, wall_s=30.0)
     with pytest.raises(PageFaultError, match="CPU time") as caught:
@@ -172,11 +173,12 @@ async def test_a_call_that_burns_cpu_is_stopped_by_the_kernel() -> None:
     assert caught.value.kind == "timed-out"
 
 
+@FORKED
 async def test_each_call_has_the_cpu_time_for_itself() -> None:
     pool = make_pool(cpu_s=1, wall_s=30.0)
     pids = set()
-    for _ in range(3):  # 1.5 s in one child: more than one call may use
-        await pool.run(calls.spin_for, 0.5)
+    for _ in range(3):  # 1.2 s in one child: more than one call may use
+        await pool.run(calls.spin_for, 0.4)
         pids.add(await pool.run(calls.pid))
     pool.stop()
 
@@ -339,6 +341,7 @@ async def test_three_hundred_calls_leave_no_zombie_and_no_descriptor() -> None:
     assert children() == set()
 
 
+@FORKED
 async def test_stopping_ends_every_call_and_every_child(pool: ChildPool) -> None:
     flying = [asyncio.create_task(pool.run(calls.sleep, 60)) for _ in range(5)]
     await until(lambda: len(children()) == 2)

@@ -13,6 +13,7 @@ import typer.main
 from ocrd.cli.app import COMMANDS, build
 from ocrd.errors import ExitCode
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from tests.slow.faults.kinds import KINDS
 from tests.support.needs import needs
 from tests.unit.cli.conftest import PROJECT
 
@@ -86,3 +87,9 @@ def test_every_test_that_a_table_names_is_there(document: str) -> None:
         name for name in functions if not any(f"def {name}(" in t for t in tests.values())
     ] == []
     assert files
+
+
+def test_every_kind_of_fault_has_its_test() -> None:
+    for where in KINDS.values():
+        file, _, function = where.partition("::")
+        assert f"def {function}" in (PROJECT / "tests" / file).read_text(), where

@@ -45,40 +45,38 @@ def said(tree: Tree, *words: str) -> dict[str, Any]:
     return told
 
 
-def test_jobs_come_newest_first_with_every_promised_field(filled: Tree) -> None:
-    jobs = said(filled, "jobs")["jobs"]
-    assert [(job["id"], job["state"]) for job in jobs] == [
-        (4, "queued"),
-        (3, "running"),
-        (2, "failed"),
-        (1, "done"),
-    ]
-    assert all(job.keys() >= JOB_FIELDS for job in jobs)
-
-
-def test_programs_are_told_of_every_job(tree: Tree) -> None:
-    with Ledger.open(tree.ledger) as ledger:
-        ledger.record([making.found(f"{number}.pdf") for number in range(60)])
-    assert len(said(tree, "jobs")["jobs"]) == 60
-    assert len(tree.ocrd("jobs").stdout.splitlines()) == 60
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("", [(4, "queued"), (3, "running"), (2, "failed"), (1, "done")]),
+        ("LETTER", [(1, "done")]),
+        ("--folder invoices --limit 2", [(4, "queued"), (3, "running")]),
+        ("--since 1h --limit 1", [(4, "queued")]),
+        ("--since 2999-01-01", []),
+    ],
+)
+def test_jobs_are_chosen_and_come_newest_first_with_every_promised_field(
+    filled: Tree, words: str, found: list[tuple[int, str]]
+) -> None:
+    told = said(filled, "jobs", *words.split())
+    assert [(job["id"], job["state"]) for job in told["jobs"]] == found
+    assert all(job.keys() >= JOB_FIELDS for job in told["jobs"])
+    assert told["total"] == (4 if "--limit" in words else len(found))
 
 
 def test_a_joined_document_names_its_files(tree: Tree) -> None:
     with Ledger.open(tree.ledger) as ledger:
         making.queued(ledger, "alone.pdf")
         ledger.record([making.document("in/letter", "in/letter_1.jpg", "in/\udcff_2.jpg")])
-    jobs = {job["source"]: job["members"] for job in said(tree, "jobs")["jobs"]}
-    assert jobs == {"alone.pdf": [], "in/letter": ["in/letter_1.jpg", r"in/\xff_2.jpg"]}
-    assert said(tree, "show", "2")["members"] == ["in/letter_1.jpg", r"in/\xff_2.jpg"]
-    assert r"2 files: letter_1.jpg, \xff_2.jpg" in tree.ocrd("show", "2").stdout.splitlines()
-    assert "in/letter  2 files, - pages" in tree.ocrd("jobs").stdout
-
-
-def test_of_a_long_document_a_few_files_are_named(tree: Tree) -> None:
-    with Ledger.open(tree.ledger) as ledger:
         pages = [f"book_{number}.jpg" for number in range(1, 301)]
         ledger.record([making.document("book", *pages)])
-    (line,) = [line for line in tree.ocrd("show", "1").stdout.splitlines() if "files:" in line]
+    jobs = {job["source"]: job["members"] for job in said(tree, "jobs")["jobs"]}
+    letter = ["in/letter_1.jpg", r"in/\xff_2.jpg"]
+    assert jobs == {"alone.pdf": [], "in/letter": letter, "book": pages}
+    assert said(tree, "show", "2")["members"] == letter
+    assert r"2 files: letter_1.jpg, \xff_2.jpg" in tree.ocrd("show", "2").stdout.splitlines()
+    assert "in/letter  2 files, - pages" in tree.ocrd("jobs").stdout
+    (line,) = [line for line in tree.ocrd("show", "3").stdout.splitlines() if "files:" in line]
     assert line.startswith("300 files: book_1.jpg, ")
     assert line.endswith(", book_20.jpg and 280 more")
 
@@ -103,20 +101,15 @@ def test_a_path_in_json_can_be_opened_and_is_shown_beside_it(tree: Tree) -> None
     assert job["archived_to_display"] == r"/archive/caf\xe9\nmenu.pdf"
 
 
-def test_jobs_are_found_by_name_and_since_when(filled: Tree) -> None:
-    assert [job["id"] for job in said(filled, "jobs", "LETTER")["jobs"]] == [1]
-    assert said(filled, "jobs", "--since", "1h", "--limit", "1")["total"] == 4
-    assert said(filled, "jobs", "--since", "2999-01-01")["jobs"] == []
-
-
 def test_a_failed_job_says_why_and_what_to_do(filled: Tree) -> None:
     (job,) = said(filled, "jobs", "--state", "failed")["jobs"]
-    assert job["error"] == {
-        "kind": "damaged",
-        "message": "cannot be opened",
-        "hint": "Scan it again.",
-    }
+    why = {"kind": "damaged", "message": "cannot be opened", "hint": "Scan it again."}
+    assert job["error"] == why
     assert (job["failed_to"], job["outputs"]) == ("/failed/locked.pdf", None)
+    lines = filled.ocrd("show", "2").stdout.splitlines()
+    assert lines[0] == "job 2: locked.pdf in invoices"
+    assert "damaged: cannot be opened" in lines
+    assert "what to do: Scan it again." in lines
 
 
 def test_a_hostile_name_is_escaped_in_json_and_in_plain_lines(filled: Tree) -> None:
@@ -127,24 +120,16 @@ def test_a_hostile_name_is_escaped_in_json_and_in_plain_lines(filled: Tree) -> N
     assert len(lines) == 4 and all(line.isprintable() for line in lines)
 
 
-def test_jobs_can_be_chosen_by_folder_and_number(filled: Tree) -> None:
-    assert len(said(filled, "jobs", "--folder", "invoices")["jobs"]) == 4
-    assert [job["id"] for job in said(filled, "jobs", "--limit", "2")["jobs"]] == [4, 3]
-
-
 def test_status_counts_each_folder_and_says_that_nothing_runs(filled: Tree) -> None:
+    (filled.root / "inbox" / "ocr").mkdir()  # a folder by its name alone
     told = said(filled, "status")
     assert told["daemon"]["state"] == "stopped"
     assert (told["engine"]["kind"], told["engine"]["state"]) == ("rapidocr", "stopped")
-    (folder,) = told["folders"]
+    folder, idle = told["folders"]
+    assert (idle["waiting"], idle["oldest_waiting_s"]) == (0, None)
     counted = {key: folder[key] for key in ("name", "waiting", "running", "done", "failed")}
     assert counted == {"name": "invoices", "waiting": 1, "running": 1, "done": 1, "failed": 1}
     assert folder["oldest_waiting_s"] >= 0
-
-
-def test_status_of_an_idle_folder_has_no_oldest_file(tree: Tree) -> None:
-    (folder,) = said(tree, "status")["folders"]
-    assert (folder["waiting"], folder["oldest_waiting_s"]) == (0, None)
 
 
 def test_status_of_a_daemon_that_has_said_nothing_yet_is_whole(filled: Tree) -> None:
@@ -207,13 +192,6 @@ def test_show_adds_pages_and_history_to_the_job(filled: Tree) -> None:
     assert told["history"][0]["name"] == "queued"
     times = [entry["at"] for entry in told["history"]]
     assert times == sorted(times)
-
-
-def test_show_in_plain_words_ends_with_the_remedy_and_the_history(filled: Tree) -> None:
-    lines = filled.ocrd("show", "2").stdout.splitlines()
-    assert lines[0] == "job 2: locked.pdf in invoices"
-    assert "damaged: cannot be opened" in lines
-    assert "what to do: Scan it again." in lines
 
 
 def test_config_show_names_the_origin_of_each_value(tree: Tree) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-
 from tests.support.needs import needs
 from tests.unit.cli.conftest import PROJECT
 
@@ -34,15 +32,14 @@ def calls(words: list[str]) -> set[str]:
 
 
 @needs("systemd")
-@pytest.mark.parametrize("what", NEEDED)
-def test_the_filter_lets_through_what_is_needed(what: str) -> None:
+def test_the_filter_lets_through_what_is_needed() -> None:
     allowed: set[str] = set()
     for value in values("SystemCallFilter"):
         if value.startswith("~"):
             allowed -= calls(value[1:].split())
         else:
             allowed |= calls(value.split())
-    assert set(NEEDED[what]) <= allowed
+    assert [what for what, needed in NEEDED.items() if not set(needed) <= allowed] == []
 
 
 def test_folders_may_have_the_set_group_id_bit() -> None:

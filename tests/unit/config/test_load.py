@@ -85,11 +85,6 @@ MISTAKES = {
         "names 'http://a:1' twice",
         "Name each server once",
     ),
-    "a server without a scheme": (
-        'root = "/x"\n[engine]\nservers = ["gpu1:8000"]',
-        "engine.servers[1]",
-        "config.example",
-    ),
     "one folder that is to be a list": (
         'root = "/x"\n[folder]\nname = "a"',
         "folder: this is a list of tables",
