@@ -8,7 +8,7 @@ the lines, each or every fifth, belong to no sentence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from statistics import median
 from typing import TypeVar
 
@@ -58,8 +58,7 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
     """
     printed = rows(pieces)
     place = {piece: number for number, row in enumerate(printed) for piece in row}
-    outer = [piece for row in printed for piece in row if piece in (row[0], row[-1])]
-    numbers = [it for it in outer if it.text.isdecimal() and len(it.text) <= LONGEST_NUMBER]
+    numbers = [it for it in place if it.text.isdecimal() and len(it.text) <= LONGEST_NUMBER]
     full = sum(len(piece.text) > PROSE for piece in pieces)
     found = []
     for strip in strips(numbers):
@@ -76,7 +75,7 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
         others = [[piece for piece in row if piece not in counted] for row in beside]
         lines = [max(row, key=lambda piece: piece.width) for row in others if row]
         rise = all(int(above.text) < int(below.text) for above, below in pairwise(column))
-        if not rise or not _outside(column, lines):
+        if len(lines) < LEAST_LINES or not rise or not _clear(column, chain.from_iterable(others)):
             continue
         alone = sum(len(printed[place[number]]) <= 2 for number in column)
         each = alone >= max(LEAST_EACH, NEARLY * len(column), NEARLY * full) and _run_on(lines)
@@ -86,12 +85,11 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
     return found
 
 
-def _outside(numbers: Row, lines: Sequence[Piece]) -> bool:
-    """Whether all these numbers stand in one of the margins of these lines."""
-    if len(lines) < LEAST_LINES:
-        return False
-    left, right = _edges(lines)
-    return all(it.box.x2 < left for it in numbers) or all(it.box.x1 > right for it in numbers)
+def _clear(numbers: Row, text: Iterable[Piece]) -> bool:
+    """Whether nearly nothing else is above or below these numbers: only titles reach across."""
+    left, right = min(it.box.x1 for it in numbers), max(it.box.x2 for it in numbers)
+    across = [piece.box.x1 < right and piece.box.x2 > left for piece in text]
+    return sum(across) <= max(1, EDGES * len(across))
 
 
 def _run_on(lines: Sequence[Piece]) -> bool:

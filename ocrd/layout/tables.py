@@ -30,6 +30,7 @@ CLOSE, MOST_CLOSE = 0.4, 0.3  # heights, and the share of a table's gaps that ma
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
 NEARER = 0.92  # of it: a row so close may continue a first cell
 FAR = 1.7  # times the usual distance of rows: a row further away is not of the group
+FAR_SENTENCE = 1.25  # likewise for a sentence that stands between tables
 FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet
 PRICED = 0.7  # of the rows with several cells end in an amount
 SPACE = 0.35  # heights: a sign is no farther from its amount
@@ -118,6 +119,8 @@ class Group:
         distances = self.distances(RECENT)
         distance = row[0].middle - self.rows[-1][0].middle
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
+        if len(row) == 1 and len(row[0].text) > LONGEST_CELL and usual:
+            return distance > FAR_SENTENCE * median(distances)
         return distance > max(usual, FAR_AT_FIRST * self.height)
 
     def cells(self, *, framed: bool = False, parted: bool = False) -> Cells | None:

@@ -22,7 +22,7 @@ from ocrd.page import Box
 CONTRAST = 70  # of 255, against the paper
 LOOKED_AT = 2600  # pixels of the longer side, to look for letters
 LOWEST, HIGHEST = 6, 120  # pixels of a letter's height
-LEAST_MARK = 10  # pixels: dust is smaller
+LEAST_MARK = 10  # pixels of its longer side: dust is smaller
 LONGEST = 6  # heights: the length of a letter, or of a few that touch
 MOST = 20_000  # parts of ink on a page; more are a halftone
 FEWEST = 3  # letters of a line
@@ -67,7 +67,10 @@ def anything(page: Pixels) -> bool:
     """Whether a page has more on it than dust, and shadows along its edges."""
     height, width = page.shape[:2]
     return any(
-        bottom - top >= LEAST_MARK and left > 0 and top > 0 and right < width and bottom < height
+        max(bottom - top, right - left) >= LEAST_MARK
+        and min(left, top) > 0
+        and right < width
+        and bottom < height
         for left, top, right, bottom in _parts(page)
     )
 

@@ -13,6 +13,7 @@ from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.quads import weighted_median
 from ocrd.engine.rapid.stacks import framed, stacks
 from ocrd.layout.addresses import addresses, is_address
+from ocrd.layout.contents import contents
 from ocrd.layout.notes import among, line_numbers, notes
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_amount, is_item, numbered, running
@@ -225,6 +226,14 @@ class Type:
 
 def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
     """The blocks of a column without rules."""
+    for entries, lines in contents(column):
+        if entries:
+            yield Found("text", "\n".join(entries), tuple(lines))
+        else:
+            yield from _addressed(lines, page)
+
+
+def _addressed(column: Sequence[Row], page: Type) -> Iterator[Found]:
     for beside, rest in addresses(column):
         for text in beside:
             if is_address(text) and not _large(text[0], page):

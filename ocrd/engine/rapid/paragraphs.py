@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
-from ocrd.layout.order import Row
+from ocrd.layout.order import Row, goes_on
 from ocrd.layout.pieces import is_item, is_wide, numbered
 
 GAP = 1.25  # usual distances of lines: with a larger one another paragraph begins
@@ -112,9 +112,11 @@ def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
     """The blocks of a column's lines, top to bottom; each line with its join to the one above."""
     blocks: list[list[tuple[Join, TextLine]]] = []
     pitch, right = _pitch(lines), max((line.right for line in lines), default=0)
+    usual = median(line.height for line in lines) if lines else 0.0
     slip = _is_slip(lines, right)
     for line in lines:
-        join = _join(blocks[-1], line, pitch, right) if blocks else Join.NEW
+        larger = max(1.0, line.height / usual)  # larger type is set farther apart
+        join = _join(blocks[-1], line, pitch * larger, right) if blocks else Join.NEW
         if slip and join is not Join.NEW:
             join = Join.BREAK
         if join is Join.NEW:
@@ -129,7 +131,8 @@ def _is_slip(lines: Sequence[TextLine], right: float) -> bool:
         return False
     width = right - min(line.left for line in lines)
     narrow = width < NARROW_SLIP * median(line.height for line in lines)
-    return narrow and any(line.right - line.left < RAGGED * width for line in lines[:-1])
+    ragged = any(line.right - line.left < RAGGED * width for line in lines[:-1])
+    return narrow and (ragged or not goes_on([line.row for line in lines]))
 
 
 def _pitch(lines: Iterable[TextLine]) -> float:

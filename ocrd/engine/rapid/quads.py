@@ -15,6 +15,7 @@ Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
 
 SLIM = 1.5  # a piece more than so many times as high as wide may stand on end
+SLIMMEST = 2.1  # a lone i, l or 1 has less
 TOUCH = 0.1  # heights between pieces that touch
 LIKE_SLOPE = 0.15  # radians
 
@@ -44,9 +45,9 @@ def lying(quads: Iterable[Quad]) -> bool:
     """Whether more of a page's text, by length, stands on end than is level."""
     level = stands = 0.0
     for quad in quads:
-        if height(quad) > SLIM * width(quad):
+        if height(quad) > SLIMMEST * width(quad):
             stands += height(quad)
-        elif width(quad) > SLIM * height(quad):
+        elif width(quad) > SLIMMEST * height(quad):
             level += width(quad)
     return stands > level
 

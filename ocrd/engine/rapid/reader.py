@@ -101,9 +101,10 @@ class PageReader:
         print_ = glyphs(page)
         found = self._all(page, print_)
         if quads.lying(found):
-            page, turned = cv2.rotate(page, cv2.ROTATE_90_CLOCKWISE), 90
-            print_ = glyphs(page)
-            found = self._all(page, print_)
+            upright = cv2.rotate(page, cv2.ROTATE_90_CLOCKWISE)
+            letters = glyphs(upright)
+            if again := self._all(upright, letters):
+                page, turned, print_, found = upright, 90, letters, again
         height, width = page.shape[:2]
         if found and self._upside_down(page, found):
             page, turned = cv2.rotate(page, cv2.ROTATE_180), turned + 180
@@ -120,7 +121,7 @@ class PageReader:
         whole = [piece.box for line in lines for piece in line.pieces(pose)]
         upright_rules = [rule for rule in ruled if rule[0] == rule[2]]
         seams = Seams(sorted(whole, key=lambda box: box.x1), upright_rules)
-        upright = turned == 270 and self._vertical(lines)
+        vertical = turned == 270 and self._vertical(lines)
         seen = {id(line) for line in lines}
         lost = [line for line in tried if id(line) not in seen]
         missed = islands(print_, [line.quad for line in lines])
@@ -128,7 +129,7 @@ class PageReader:
             pieces=tuple(piece for line in lines for piece in line.pieces(pose, seams)),
             rules=tuple(ruled),
             pose=pose,
-            turned=0 if upright else -turned % 360 if pose.mirrored else turned,
+            turned=0 if vertical else -turned % 360 if pose.mirrored else turned,
             unread=_share(lines, missed),
             lost=tuple(
                 Lost(pose.place(line.quad), line.read.text, line.read.score) for line in lost

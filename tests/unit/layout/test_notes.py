@@ -136,7 +136,6 @@ EVERY_FIFTH = [str(n) if n % 5 == 0 else "" for n in range(1, 21)]
         numbered(2, 40),
         cells((["" if n % 2 else str(n + 3) for n in range(12)], 40), (TEXTS, 100)),
         cells((TEXTS, 100), (counting(*range(4, 16)), 500), (["7.50"] * 12, 560)),
-        cells(([*TEXTS, *TEXTS[:8]], 100), (EVERY_FIFTH, 500), ([*TEXTS, *TEXTS[:8]], 560)),
         cells(
             ([*[SENTENCE] * 4, ""] * 4, 100), (EVERY_FIFTH, 100), ([*[""] * 4, SENTENCE] * 4, 140)
         ),
@@ -152,12 +151,18 @@ EVERY_FIFTH = [str(n) if n % 5 == 0 else "" for n in range(1, 21)]
         "of every second line",
         "of items of two lines",
         "of notes before amounts",
-        "between two columns",
         "within the text",
     ],
 )
 def test_numbers_of_items_and_cells_count_no_lines(page: list[Piece]) -> None:
     assert line_numbers(page) == []
+
+
+def test_numbers_between_two_columns_count_the_lines_of_both() -> None:
+    text = [*TEXTS, *TEXTS[:8]]
+    page = cells((text, 100), (EVERY_FIFTH, 500), (text, 560))
+    page.append(piece("A title over both of the columns, and the numbers", 200, 40))
+    assert [[it.text for it in row] for row in line_numbers(page)] == [["5", "10", "15", "20"]]
 
 
 @pytest.mark.parametrize("step", [5, 10])

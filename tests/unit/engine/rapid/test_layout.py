@@ -51,6 +51,29 @@ def test_the_lines_of_an_address_stay_lines() -> None:
     assert words(page)[0] == "Ingrid Solberg\nHarbour Road 3\nTromsdal"
 
 
+def test_an_address_of_lines_of_even_length_without_a_postal_code_stays_lines() -> None:
+    page = lines("Albright & Sons\nVictor Lindqvist\n57 Mill Street\nHarbour Town", 100, 100)
+    page += lines(f"{FULL}\n{FULL}\n{FULL}", 100, 300)
+    assert words(page)[0].split("\n")[1:3] == ["Victor Lindqvist", "57 Mill Street"]
+
+
+def test_the_lines_of_a_heading_in_large_type_are_as_far_apart_as_its_type_is_large() -> None:
+    page = [piece("Bridge closed to", 100, 100, size=1.6), piece("lorries", 100, 138, size=1.6)]
+    page += lines(f"{FULL}\n{FULL}\n{FULL}\nends here.", 100, 180)
+    assert labelled(page)[0] == ("title", "Bridge closed to lorries")
+
+
+def test_a_sentence_between_an_info_block_and_the_items_parts_them() -> None:
+    info = [("Date", "4 March"), ("Number", "2026-11"), ("Contact", "Anna Moreau")]
+    goods = [("Description", "Amount"), ("Oak shelf", "169.04"), ("Copper pipe", "10.14"),
+             ("Total", "179.18")]  # fmt: skip
+    page = [it for n, (a, b) in enumerate(info) for it in row(100 + 28 * n, (a, 100), (b, 600))]
+    page.append(piece("Dear customer, we charge the following items, as agreed:", 100, 205))
+    page += [it for n, (a, b) in enumerate(goods) for it in row(255 + 28 * n, (a, 100), (b, 600))]
+    found = blocks(page, PAGE)
+    assert [block.cells for block in found if block.cells] == [tuple(info), tuple(goods)]
+
+
 def test_a_list_keeps_its_items_and_their_further_lines() -> None:
     page = lines(f"1. one {FULL[7:]}\nand more of one\n2. two\n3. three", 100, 100)
     assert labelled(page) == [("list", f"1. one {FULL[7:]} and more of one\n2. two\n3. three")]

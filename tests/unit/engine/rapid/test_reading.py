@@ -70,6 +70,14 @@ def test_a_line_that_stands_alone_amid_white_is_read(
     assert result.partial is None
 
 
+@pytest.mark.parametrize("said", ["i", "l", "1", "|"])
+def test_a_slim_sign_alone_is_read_or_makes_the_page_partial(said: str) -> None:
+    """It looks like a line on end, but no page is laid on its side for it."""
+    result = read(typeset((said, 90, 120), paper=SLIP))
+    assert result.turned == 0
+    assert result.text or result.partial
+
+
 def test_lines_far_apart_are_all_read() -> None:
     said = ["Top of the page", "left alone", "In the middle", "The very end of it"]
     page = typeset(*((text, 60 + 90 * n, 80 + 230 * n) for n, text in enumerate(said)), size=9)
