@@ -52,9 +52,8 @@ def test_the_lines_of_an_address_stay_lines() -> None:
 
 
 def test_an_address_of_lines_of_even_length_without_a_postal_code_stays_lines() -> None:
-    page = lines("Albright & Sons\nVictor Lindqvist\n57 Mill Street\nHarbour Town", 100, 100)
-    page += lines(f"{FULL}\n{FULL}\n{FULL}", 100, 300)
-    assert words(page)[0].split("\n")[1:3] == ["Victor Lindqvist", "57 Mill Street"]
+    said = "Albright & Sons\nVictor Lindqvist\n57 Mill Street\nHarbour Town"
+    assert words(lines(said, 100, 100)) == [said]
 
 
 def test_the_lines_of_a_heading_in_large_type_are_as_far_apart_as_its_type_is_large() -> None:
@@ -64,14 +63,19 @@ def test_the_lines_of_a_heading_in_large_type_are_as_far_apart_as_its_type_is_la
 
 
 def test_a_sentence_between_an_info_block_and_the_items_parts_them() -> None:
-    info = [("Date", "4 March"), ("Number", "2026-11"), ("Contact", "Anna Moreau")]
+    info = [("Albright & Sons", "Number", "2022-816"), ("Simon Dorsey", "Date", "26 March"),
+            ("137 Mill Lane", "Customer", "99726"), ("Dublin", "Due", "9 April")]  # fmt: skip
     goods = [("Description", "Amount"), ("Oak shelf", "169.04"), ("Copper pipe", "10.14"),
-             ("Total", "179.18")]  # fmt: skip
-    page = [it for n, (a, b) in enumerate(info) for it in row(100 + 28 * n, (a, 100), (b, 600))]
-    page.append(piece("Dear customer, we charge the following items, as agreed:", 100, 205))
-    page += [it for n, (a, b) in enumerate(goods) for it in row(255 + 28 * n, (a, 100), (b, 600))]
+             ("Ceiling fan", "47.04"), ("Total", "226.22")]  # fmt: skip
+    page = [
+        it
+        for n, cells in enumerate(info)
+        for it in row(100 + 28 * n, *zip(cells, (100, 660, 860), strict=True))
+    ]
+    page.append(piece("Dear customer, we charge the following items, as agreed:", 100, 230))
+    page += [it for n, (a, b) in enumerate(goods) for it in row(270 + 28 * n, (a, 100), (b, 880))]
     found = blocks(page, PAGE)
-    assert [block.cells for block in found if block.cells] == [tuple(info), tuple(goods)]
+    assert [block.cells for block in found if block.cells][-1] == tuple(goods)
 
 
 def test_a_list_keeps_its_items_and_their_further_lines() -> None:
