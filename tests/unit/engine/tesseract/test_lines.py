@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,8 @@ def drawn(line: str, font: ImageFont.FreeTypeFont, language: str) -> Crop:
     return whole(scanned(line, font, language))
 
 
-def scanned(line: str, font: ImageFont.FreeTypeFont, language: str) -> Image.Image:
+def scanned(line: str, font: ImageFont.FreeTypeFont, language: str, room: int = 8) -> Image.Image:
     """A line alone, black on white."""
-    room = 8
     left, top, right, bottom = font.getbbox(line, language=language)
     size = round(right - left + 2 * room), round(bottom - top + 2 * room)
     page = Image.new("RGB", size, "white")
@@ -53,13 +53,19 @@ def whole(page: Image.Image) -> Crop:
 
 
 @pytest.mark.parametrize("said", ["787.24", "Сума", "514.16", "12.03.2026", "Разом"])
-@pytest.mark.parametrize("sides", ["left", "right", "both"])
-def test_the_rules_beside_a_cell_are_not_read(said: str, sides: str) -> None:
-    page = scanned(said, ImageFont.truetype(SANS, 28), "uk")
+@pytest.mark.parametrize("sides", ["left", "right", "left right", "above below"])
+def test_the_rules_around_a_cell_are_not_read(said: str, sides: str) -> None:
+    page = scanned(said, ImageFont.truetype(SANS, 28), "uk", room=12)
     draw = ImageDraw.Draw(page)
-    for side, x in ("left", 1), ("right", page.width - 3):
-        if sides in (side, "both"):
-            draw.line((x, 0, x, page.height), (110, 110, 110), 2)
+    right, bottom = page.width - 3, page.height - 4
+    rules = {
+        "left": (1, 0, 1, page.height),
+        "right": (right, 0, right, page.height),
+        "above": (0, 3, page.width, 3),
+        "below": (0, bottom, page.width, bottom),
+    }
+    for side in sides.split():
+        draw.line(rules[side], (110, 110, 110), 2)
     (part,) = TesseractRecogniser("uk").lines([whole(page)])
     assert part.text == said
     assert part.score > SURE
@@ -195,6 +201,49 @@ def test_a_space_far_narrower_than_the_others_tears_no_word(
     monkeypatch.setattr(reader, "_seen", lambda _: told)
     (part,) = reader.lines([cut(page, ((0, 0), (200, 0), (200, 40), (0, 40)))])
     assert part.text.split() == read
+
+
+@pytest.mark.parametrize(
+    ("language", "seen"),
+    [
+        ("ar", [("عقد", 1096, 1143), ("الزواج", 984, 1255), ("إلا", 939, 967)]),
+        ("ar", [("عقد", 820, 1143), ("الزواج", 984, 1080), ("إلا", 939, 967)]),
+        ("ko", [("하나", 100, 150), ("둘", 60, 240), ("셋", 260, 300)]),
+        ("ko", [("하나", 100, 280), ("둘", 170, 240), ("셋", 260, 300)]),
+    ],
+)
+def test_a_word_with_a_stroke_of_another_in_its_box_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch, language: str, seen: list[tuple[str, int, int]]
+) -> None:
+    page = np.full((64, 1300, 3), 255, np.uint8)
+    page[16:48, 80:1200:8] = 0
+    reader = TesseractRecogniser(language)
+    told = [Seen(text, 1.0, left, right, parted=True) for text, left, right in seen]
+    monkeypatch.setattr(reader, "_seen", lambda _: told)
+    (part,) = reader.lines([whole(Image.fromarray(page))])
+    assert part.text.split() == [text for text, *_ in seen]
+    ends = [(word.start, word.end) for word in part.words]
+    assert all(before[1] <= after[0] for before, after in pairwise(ends))
+
+
+@pytest.mark.parametrize("said", ["29", "7", "1.250,50"])
+def test_a_number_that_tesseract_cannot_read_is_read(
+    recogniser: RapidRecogniser, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    reader = TesseractRecogniser("vi", recogniser)
+    monkeypatch.setattr(reader, "_seen", lambda _: [])
+    (part,) = reader.lines([drawn(said, ImageFont.truetype(SANS, 30), "vi")])
+    assert part.text == said
+
+
+@pytest.mark.parametrize("size", [28, 40])
+def test_specks_are_no_dots(size: int) -> None:
+    page = scanned("права", ImageFont.truetype(SANS, size), "uk", room=12)
+    for x in (3, page.width // 2, page.width - 8):
+        page.putpixel((x, page.height - 5), (0, 0, 0))
+        page.putpixel((x, 5), (0, 0, 0))
+    clean = np.asarray(scanned("права", ImageFont.truetype(SANS, size), "uk", room=12).convert("L"))
+    assert np.array_equal(tidied(np.asarray(page.convert("L"))), clean)
 
 
 @pytest.mark.parametrize("wide", [3, 5, 7])
