@@ -16,7 +16,7 @@ from ocrd.engine.rapid.crops import INKED, THIN, upright_rules
 
 LEAST_CONTRAST = 40  # of 255; with less there is nothing to enhance
 GRAINY = 5  # of 255: the standard deviation of paper with grain; clean print reads worse blurred
-SPECK = 0.2  # of a stroke's breadth squared: the dots of letters have 0.5 and more
+SPECK = 0.1  # of a stroke's breadth squared: the dots of Arabic letters have 0.2 and more
 PAPER = 0.12  # of the contrast: less is grain of the paper
 OUTER = 0.25  # of the height, above and below: where a table's level rules are
 LONG = 0.5  # of the length, likewise of the height
