@@ -65,8 +65,9 @@ def _specks(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     across, down = (ink[:, 1:] & ~ink[:, :-1]).sum(), (ink[1:] & ~ink[:-1]).sum()
     breadth = int(ink.sum()) / max(1, across, down)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
-    small: npt.NDArray[np.bool_] = stats[:, cv2.CC_STAT_AREA] <= SPECK * breadth**2
-    return small[labels] & ink
+    small = stats[:, cv2.CC_STAT_AREA] <= SPECK * breadth**2
+    specks: npt.NDArray[np.bool_] = small[labels] & ink
+    return specks
 
 
 def _contrast(grey: MatLike, paper: int) -> npt.NDArray[np.int16]:
