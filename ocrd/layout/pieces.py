@@ -70,7 +70,12 @@ class Piece:
 
 def is_wide(char: str) -> bool:
     """Whether a character belongs to a script written without spaces (Chinese, Japanese)."""
-    return unicodedata.east_asian_width(char) in "WF" and not "\uac00" <= char <= "\ud7a3"
+    return unicodedata.east_asian_width(char) in "WF" and not is_hangul(char)
+
+
+def is_hangul(char: str) -> bool:
+    """Whether a character is a syllable of Korean, which has spaces between words."""
+    return "\uac00" <= char <= "\ud7a3"
 
 
 def is_unspaced(char: str) -> bool:

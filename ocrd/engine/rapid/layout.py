@@ -353,7 +353,9 @@ def _paragraph(block: Sequence[tuple[Join, TextLine]]) -> str:
     """A block's text: lines that flow are joined, lines broken on purpose remain lines."""
     broken: list[list[str]] = []
     for join, line in block:
-        if join is Join.FLOW:
+        if join is Join.WITHIN:
+            broken[-1][-1] += _plain(line.row)
+        elif join is Join.FLOW:
             broken[-1].append(_plain(line.row))
         else:
             broken.append([_plain(line.row)])

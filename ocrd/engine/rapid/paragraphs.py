@@ -7,6 +7,7 @@ whether the first word of a line would have fitted on the line before.
 from __future__ import annotations
 
 import enum
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 
 from ocrd.layout.order import Row, goes_on
-from ocrd.layout.pieces import is_item, is_wide, numbered
+from ocrd.layout.pieces import is_hangul, is_item, is_wide, numbered
 
 GAP = 1.25  # usual distances of lines: with a larger one another paragraph begins
 INDENT = 0.8  # heights of a line
@@ -25,6 +26,7 @@ LEAST_CAPITALS = 4  # letters
 FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
 STRETCHED = 0.4  # heights: spaces that are wider on average are those of a justified line
 ENOUGH = 6  # characters: with fewer, size and weight of type cannot be judged
+FILLED, SYLLABLE = 3, 2  # lines; average syllables
 NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # times the width of an average small letter
 
 
@@ -34,6 +36,7 @@ class Join(enum.Enum):
     FLOW = "flow"  # it continues the running text
     BREAK = "break"  # in the same block, but deliberately on a new line: an address, a list
     NEW = "new"  # it begins another block
+    WITHIN = "within"  # it continues the running text, perhaps in the midst of a word
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ class TextLine:
         return max(1e-6, width / max(1.0, letters))
 
     @cached_property
+    def space(self) -> float:
+        """The average width of its spaces, in pixels."""
+        spaces = sum(piece.spaces for piece in self.row)
+        return spaces / max(1, sum(piece.text.count(" ") for piece in self.row))
+
+    @cached_property
     def weight(self) -> float:
         """The breadth of its strokes, in pixels; 0 if not measured."""
         width = sum(piece.width for piece in self.row)
@@ -98,7 +107,9 @@ class TextLine:
 
 
 def breadth(char: str) -> float:
-    """The width of a character, in average small letters."""
+    """The width of a character, in average small letters; marks above and below have none."""
+    if unicodedata.category(char) == "Mn":
+        return 0.0
     if is_wide(char):
         return WIDE
     if char in "iIl.,;:'|!ftjr1()[] ":
@@ -122,7 +133,40 @@ def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
         if join is Join.NEW:
             blocks.append([])
         blocks[-1].append((join, line))
+    if _fills_lines([pair for block in blocks for pair in pairwise(block)], right):
+        return [_by_syllables(block) for block in blocks]
     return blocks
+
+
+def _fills_lines(
+    pairs: Sequence[tuple[tuple[Join, TextLine], tuple[Join, TextLine]]], right: float
+) -> bool:
+    """Whether Korean lines are broken between any two syllables, not only between words.
+
+    Then none of them has room for another syllable.  If words were kept whole, most would have,
+    or, in justified text, would have wider spaces than others.
+    """
+    lines = [above for (_, above), (join, _) in pairs if join is Join.FLOW]
+    lines = [line for line in lines if is_hangul(line.text[-1])]
+    if len(lines) < FILLED:
+        return False
+    space = min(line.space for line in lines)
+    rooms = [
+        (right - line.right + (line.space - space) * line.text.count(" ")) / line.size
+        for line in lines
+    ]
+    return max(rooms) < SYLLABLE
+
+
+def _by_syllables(block: Sequence[tuple[Join, TextLine]]) -> list[tuple[Join, TextLine]]:
+    """The block, with the joins between two syllables marked."""
+    above = [None, *(line for _, line in block)]
+    return [
+        (Join.WITHIN, line)
+        if join is Join.FLOW and last and is_hangul(last.text[-1]) and is_hangul(line.text[0])
+        else (join, line)
+        for last, (join, line) in zip(above, block, strict=False)
+    ]
 
 
 def _is_slip(lines: Sequence[TextLine], right: float) -> bool:

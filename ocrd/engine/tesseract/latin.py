@@ -1,4 +1,4 @@
-"""Reads Latin words on a page in another script with a recogniser that knows Latin letters well.
+"""Reads Latin words, and numbers, again with a recogniser that knows Latin letters well.
 
 Tesseract's models for other scripts know few Latin words, or none.  The words of which it is unsure
 are read again, and replaced if they are surely Latin.
@@ -7,7 +7,7 @@ are read again, and replaced if they are surely Latin.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
@@ -53,31 +53,36 @@ class LatinWords:
     Args:
         recogniser: Knows Latin letters.
         said: Reads the words between two columns of a line with Tesseract.
+        scripts: The scripts of the page.  If Latin is one, only numbers are read again.
         mirrored: Whether lines begin on the right.
-        has_alike: Whether the page's script has letters that look like Latin ones.
     """
 
     def __init__(
         self,
         recogniser: Recogniser,
         said: Callable[[Crop, int, int], list[Said]],
+        scripts: Collection[str],
         *,
         mirrored: bool,
-        has_alike: bool,
     ) -> None:
         self._recogniser = recogniser
         self._said = said
         self._mirrored = mirrored
-        self._has_alike = has_alike
+        self._numbers_only = "Latin" in scripts
+        self._has_alike = bool({"Cyrillic", "Greek"} & {*scripts})  # letters like Latin ones
 
     def among(self, crop: Crop, said: Sequence[Said]) -> Iterator[Said]:
         """The words of a line from left to right, with the better reading of doubtful ones."""
         said = sorted(said, key=attrgetter("start"))
         if mean(said) < LINE_SURE:
             whole = self._head(crop, 0, crop.width)
-            if whole is not None and whole.end == crop.width:
+            numeric = whole is not None and not any(map(str.isalpha, whole.part.text))
+            if whole and whole.end == crop.width and (numeric or not self._numbers_only):
                 yield from self._spread(crop, whole)
                 return
+        if self._numbers_only:
+            yield from said
+            return
         least, done = max(crop.word_gap(len(said) - 1), WORD_GAP * crop.height), 0
         for doubtful, run in groupby(said, key=lambda word: word.least < SURE):
             words = list(run)

@@ -14,7 +14,7 @@ from ocrd.engine.tesseract import packs
 from ocrd.engine.tesseract.latin import LatinWords
 from ocrd.engine.tesseract.library import Seen, Tesseract
 from ocrd.engine.tesseract.tidy import tidied
-from ocrd.engine.tesseract.words import Said, composed, in_order, mean
+from ocrd.engine.tesseract.words import Said, composed, in_order, mean, placed
 from ocrd.languages import languages
 
 TEAR_SEARCH = 0.8  # heights to either side in which to look for a gap: boxes are inexact
@@ -26,7 +26,8 @@ class TesseractRecogniser:
 
     Args:
         named: The languages, as a folder's `language` names them.
-        latin: Reads Latin words in lines of other scripts; None to leave them to Tesseract.
+        latin: Reads Latin words in lines of other scripts, and numbers; None to leave them to
+            Tesseract.
 
     Raises:
         EngineSetupError: Tesseract or a model is missing.
@@ -46,9 +47,8 @@ class TesseractRecogniser:
         self.mirrored = self._languages[0].right_to_left
         scripts = {each.script for each in self._languages if not each.by_rapidocr}
         self._latin: LatinWords | None = None
-        if latin is not None and scripts and "Latin" not in scripts:
-            has_alike = bool(scripts & {"Cyrillic", "Greek"})
-            self._latin = LatinWords(latin, self._said, mirrored=self.mirrored, has_alike=has_alike)
+        if latin is not None and scripts:
+            self._latin = LatinWords(latin, self._said, scripts, mirrored=self.mirrored)
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
         """The text of each line."""
@@ -88,7 +88,7 @@ class TesseractRecogniser:
         word, if any.
         """
         words: list[list[Seen]] = []
-        for seen in self._seen(crop.pixels[:, first:last]):
+        for seen in placed(self._seen(crop.pixels[:, first:last]), mirrored=self.mirrored):
             if seen.parted or self.mirrored or not words:
                 words.append([])
             words[-1].append(seen)
@@ -101,7 +101,7 @@ class TesseractRecogniser:
         left, right = (min(max(x, 0), last - first) for x in (min(xs), max(xs)))
         if self.mirrored:
             left, right = last - first - right, last - first - left
-        text = composed("".join(each.text for each in seen))
+        text = composed("".join(each.text for each in seen), self._languages)
         least = min(each.score for each in seen)
         start, end = (first + left) / crop.width, (first + right) / crop.width
         return Said(text, start, end, mean(seen), least)

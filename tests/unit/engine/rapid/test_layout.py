@@ -44,6 +44,36 @@ def test_a_last_line_with_room_for_the_next_word_ends_a_paragraph() -> None:
     assert words(page) == [f"{FULL} {FULL} short end", f"Another {'y' * 52} {FULL}"]
 
 
+@pytest.mark.parametrize(
+    ("rights", "spaces", "joint"),
+    [
+        ([600, 595, 590, 598], [70, 72, 68, 71], ""),  # full to the margin: broken anywhere
+        ([600, 575, 560, 590], [70, 72, 68, 71], " "),  # ragged: broken between words
+        ([600, 600, 600, 600], [70, 100, 130, 80], " "),  # justified, likewise
+        ([600, 598], [70, 70], " "),  # too few lines to tell
+    ],
+)
+def test_korean_lines_that_break_words_are_joined_without_a_space(
+    rights: list[int], spaces: list[int], joint: str
+) -> None:
+    said = " ".join(["가나다라마"] * 8) + "바"
+    text = [
+        replace(piece(said, 100, 100 + 25 * n, width=right - 100), spaces=white)
+        for n, (right, white) in enumerate(zip(rights, spaces, strict=True))
+    ]
+    last = piece("사아 끝.", 100, 100 + 25 * len(rights))
+    assert words([*text, last]) == [joint.join([*[said] * len(rights), "사아 끝."])]
+
+
+def test_marks_above_and_below_letters_have_no_width() -> None:
+    page = [
+        piece("ก" * 60, 100, 100),
+        piece("กิ่" * 60, 100, 125, width=600),
+        piece("กิ่" * 40, 100, 150, width=400),
+    ]
+    assert len(words(page)) == 1
+
+
 def test_the_lines_of_an_address_stay_lines() -> None:
     page = lines("Ingrid Solberg\nHarbour Road 3\nTromsdal", 100, 100) + lines(
         f"{FULL}\n{FULL}\n{FULL}", 100, 300
