@@ -34,7 +34,7 @@ MOST_WRONG = {
     "report-2": 0.006,
     "report-3": 0.006,
 }
-QUICK = {"two-columns-1", "table-1"}
+QUICK = {"table-1"}  # the quick tests of ocrd/layout have the columns
 
 
 def each_of(*names: str) -> pytest.MarkDecorator:
@@ -157,6 +157,7 @@ def test_chinese_runs_stand_where_they_are_printed(pages: Pages) -> None:
     assert sum(placed) / len(placed) >= 0.8
 
 
+@slow
 def test_columns_are_read_one_after_the_other(pages: Pages) -> None:
     texts = [block.text for block in pages["two-columns-1"].found]
     assert texts[0] == "What a Lighthouse Keeper Wrote Down"
@@ -166,6 +167,7 @@ def test_columns_are_read_one_after_the_other(pages: Pages) -> None:
     assert texts[ships - 1].endswith("stayed away.")
 
 
+@slow
 def test_words_broken_at_line_ends_are_whole_in_a_document(pages: Pages) -> None:
     text = "\n".join(block.text for block in pages["two-columns-1"].found)
     assert "cupboard. When the light" in text
