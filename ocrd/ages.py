@@ -23,6 +23,7 @@ LEAP_S = 6 * 3600.0  # while we look on, the clock may be off by no more
 AWAY_S = 4 * 86400.0  # a machine may be off over a long weekend without any doubt
 STANDS_S = 86400.0  # how long a leap must stand
 MOST_BYTES = 4096
+MOST_S = 1e11  # no clock shows as much: the year 5138
 
 uptime = partial(time.clock_gettime, time.CLOCK_BOOTTIME)  # s; goes on while the machine sleeps
 
@@ -69,15 +70,16 @@ class AgeClock:
         missing; None if there is none.
         """
         now, elapsed = self._wall(), self._elapsed()
-        if self._seen is not None:
-            seen, room = self._seen, LEAP_S
+        # What is off or paused each night, or runs once a week, is about as far ahead each time:
+        # the leap before stands.
+        if (seen := self._seen) is not None:
             by = now - seen.at - (elapsed - self._looked)
+            most = min(LEAP_S + max(seen.leapt_by, 0.0), AWAY_S)
         else:
             recorded = newest() if (kept := self._kept()) is None else None
             seen = kept or _Seen(now if recorded is None else recorded)
-            # One that runs once a week is as far ahead each time: the leap before stands.
-            by, room = now - seen.at, max(AWAY_S, seen.leapt_by)
-        if not -LEAP_S <= by <= room:
+            by, most = now - seen.at, max(LEAP_S + seen.leapt_by, AWAY_S)
+        if not -LEAP_S <= by <= most:
             seen = _Seen(now, now, by)
         elif now >= seen.leapt_at + STANDS_S:
             seen = _Seen(now)
@@ -91,8 +93,12 @@ class AgeClock:
         return now if self.doubt is None else None
 
     def _kept(self) -> _Seen | None:
-        with suppress(OSError, ValueError, TypeError):
-            return _Seen(*map(float, json.loads(self._disk.read(self._file, MOST_BYTES) or b"")))
+        """What the file tells, None if it is missing or tells nothing that a clock can show."""
+        with suppress(OSError, ValueError, TypeError, OverflowError, RecursionError):
+            told = json.loads(self._disk.read(self._file, MOST_BYTES) or b"")
+            at, leapt_at, leapt_by = map(float, told)
+            if all(abs(each) < MOST_S for each in (at, leapt_at, leapt_by)):
+                return _Seen(at, min(leapt_at, at), leapt_by)  # a leap to come would never stand
         return None
 
 

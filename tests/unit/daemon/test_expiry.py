@@ -230,7 +230,9 @@ YEAR = 365 * 24
         ([(30 * 24, "off")], True),
         ([(30 * 24, "off"), (25, "runs")], False),
         ([*[(9, "runs"), (15, "off")] * 5, (63, "off"), *[(9, "runs"), (15, "off")] * 3], False),
-        ([(7 * 24, "off"), (7 * 24, "off")], False),
+        ([(7 * 24, "off"), (7 * 24 + 0.01, "off")], False),
+        ([(9, "runs"), (15, "leaps"), (9, "runs"), (15.01, "leaps")] * 6, False),
+        ([(9, "runs"), (15, "leaps"), (9, "runs"), (YEAR, "leaps"), (20, "runs")], True),
         ([(1, "leaps"), (10 * 24, "runs")], False),
         ([(-3000 * 24, "leaps"), (1, "runs"), (3000 * 24, "leaps"), (10 * 24, "runs")], False),
         ([(-3000 * 24, "off"), (1, "runs"), (3020 * 24, "off"), (2, "runs")], True),
@@ -250,6 +252,8 @@ YEAR = 365 * 24
         "and on for a day",
         "off each night and over the weekend",
         "run once a week",
+        "paused each night",
+        "paused for a night and then a year ahead",
         "summer time, set by hand",
         "put right while it runs",
         "put right while it is off, too far",
@@ -265,7 +269,17 @@ def test_nothing_goes_by_a_clock_that_has_just_leapt(
     assert (world.archive / "2027/01/a.pdf").exists() == left
 
 
-@pytest.mark.parametrize("kept", [None, b"", b"[1, 2", b'{"at": "noon"}', b"[[]]"])
+DEEP = b"[" * 4000
+STRANGE = (  # the disk is damaged, or a person wrote it
+    b"[NaN, 0, 0]",
+    b"[Infinity, 0, 0]",
+    b"[1e300, 0, 0]",
+    b"[1" + b"0" * 400 + b", 0, 0]",
+    b"[0, 0, -1e300]",
+)
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"[1, 2", b'{"at": "noon"}', b"[[]]", DEEP, *STRANGE])
 def test_without_word_of_the_last_process_the_ledger_knows_the_time(
     world: World, kept: bytes | None
 ) -> None:
@@ -276,6 +290,15 @@ def test_without_word_of_the_last_process_the_ledger_knows_the_time(
         (world.root / ".ocrd/clock.json").write_bytes(kept)
     world.passes(YEAR, "off")
     assert world.left() == ["2027/", "2027/01/", "2027/01/a.pdf"]
+    world.passes(25, "runs")
+    assert world.left() == []
+
+
+@pytest.mark.parametrize("leapt_at", [NOW + 1e9, NOW + 1e15])
+def test_a_leap_that_is_told_to_come_stands_after_a_day(world: World, leapt_at: float) -> None:
+    world.filed("2026/11/a.pdf", days_ago=40)
+    (world.root / ".ocrd/clock.json").write_text(f"[{NOW}, {leapt_at}, 5]")
+    world.passes(1, "off")
     world.passes(25, "runs")
     assert world.left() == []
 
