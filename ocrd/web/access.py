@@ -13,7 +13,7 @@ from collections.abc import Callable
 from fastapi import Request
 
 from ocrd.config import Config
-from ocrd.web.errors import RefusedError
+from ocrd.web.errors import RefusedError, root_of
 from ocrd.web.store import Role, Store, Token
 
 COOKIE = "ocrd_session"
@@ -182,5 +182,5 @@ def token_for(request: Request, role: Role | None = None, csrf: str | None = Non
 
 def origin_of(request: Request) -> str:
     """The address by which the client reached us, with a proxy's TLS and prefix; no final slash."""
-    root: str = request.scope["root_path"]
-    return f"{request.url.scheme}://{request.headers.get('host', '')}{root}"
+    host = request.headers.get("host", "")
+    return f"{request.url.scheme}://{host}{root_of(request.scope)}"

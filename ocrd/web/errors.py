@@ -120,7 +120,13 @@ def install(app: FastAPI, show: Show) -> None:
 def inner_path(scope: Scope) -> str:
     """The path of a request below a proxy's prefix."""
     path: str = scope["path"]
-    return path.removeprefix(scope["root_path"])
+    return path.removeprefix(root_of(scope))
+
+
+def root_of(scope: Scope) -> str:
+    """A proxy's prefix, which a mount lengthens in `root_path`."""
+    root: str = scope.get("app_root_path", scope["root_path"])
+    return root
 
 
 def answer(path: str, status: int, error: OcrdError) -> JSONResponse:

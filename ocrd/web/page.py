@@ -22,7 +22,7 @@ from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, token_for
 from ocrd.web.api import Cursor
 from ocrd.web.body import small_form
 from ocrd.web.desk import ENDED, Desk, desk_of, name_of
-from ocrd.web.errors import MissingError, RefusedError, inner_path, joined, sentence
+from ocrd.web.errors import MissingError, RefusedError, inner_path, joined, root_of, sentence
 from ocrd.web.render import PageRenderer
 from ocrd.web.results import Results
 from ocrd.web.store import SESSION_S, Handed, Role, Token
@@ -66,7 +66,7 @@ def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResp
         "submits": token is not None and token.role.covers(Role.SUBMIT),
         "reads": token is not None and token.role.covers(Role.READ),
         "csrf": gatekeeper.csrf(request),
-        "root": request.scope["root_path"],
+        "root": root_of(request.scope),
     }
     headers = {"cache-control": "no-store"}
     return HTMLResponse(_templates.get_template(template).render(told), status, headers)
@@ -74,7 +74,7 @@ def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResp
 
 def _led(request: Request, path: str) -> RedirectResponse:
     """Send the browser to another of our pages."""
-    return RedirectResponse(request.scope["root_path"] + path, 303)
+    return RedirectResponse(root_of(request.scope) + path, 303)
 
 
 # --- status ---
@@ -267,7 +267,7 @@ async def login(request: Request) -> Response:
         httponly=True,
         samesite="lax",  # a link in a letter leads to the page, not to logging in again
         secure=request.url.scheme == "https",
-        path=request.scope["root_path"] or "/",
+        path=root_of(request.scope) or "/",
     )
     return answer
 
@@ -280,7 +280,7 @@ async def logout(request: Request) -> Response:
     session = request.cookies.get(COOKIE, "")
     await asyncio.to_thread(desk_of(request).store.close_session, session)
     answer = _led(request, "/login")
-    answer.delete_cookie(COOKIE, path=request.scope["root_path"] or "/")
+    answer.delete_cookie(COOKIE, path=root_of(request.scope) or "/")
     return answer
 
 

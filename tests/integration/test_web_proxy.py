@@ -118,6 +118,10 @@ def test_every_address_that_a_program_is_told_leads_back_through_the_proxy(
         led = [client.get(url + path, headers=html).headers["location"] for path in ("", "/jobs")]
         path = urlsplit(url).path
         assert led == [f"{path}/login", f"{path}/login?back=%2Fjobs"]
+        for lost in ("/nowhere", "/static/nowhere", "/jobs/1/nowhere"):  # the last: only POST
+            told = client.get(url + lost, headers=html)
+            assert told.status_code in (404, 405)
+            assert f'href="{path}/static/ocrd.css"' in told.text
 
 
 @needs("chromium")
