@@ -1,8 +1,10 @@
 """How long a client may take to send a request: one that sends nothing holds a connection for ever.
 
 A connection without a request has `HEAD_S` seconds to send the next one's whole head, then it is
-closed.  A body must bring `LEAST` bytes in each `STALLED_S` seconds that we wait for it, however
-many it has brought before; otherwise it is refused with 408.
+closed; while the rest of a refused body comes, `LEAST` bytes in each `HEAD_S` seconds keep it open,
+since many clients look for the answer when they have sent all.  A body must bring `LEAST` bytes in
+each `STALLED_S` seconds that we wait for it, however many it has brought before; otherwise it is
+refused with 408.
 """
 
 from __future__ import annotations
@@ -24,14 +26,20 @@ class HeadInTime(H11Protocol):
     """A connection that is closed if no whole head of a request comes in time."""
 
     _timer: asyncio.TimerHandle | None = None
+    _brought = 0  # bytes since the timer was set
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Expect the first request."""
         super().connection_made(transport)
         self._expect()
 
+    def data_received(self, data: bytes) -> None:
+        """Take what comes."""
+        self._brought += len(data)
+        super().data_received(data)
+
     def on_response_complete(self) -> None:
-        """Expect the next request; the rest of a body that nobody reads is none."""
+        """Expect the next request, after the rest of a body that nobody reads."""
         super().on_response_complete()
         self._expect()
 
@@ -42,6 +50,7 @@ class HeadInTime(H11Protocol):
 
     def _expect(self) -> None:
         self._cancel()
+        self._brought = 0
         self._timer = self.loop.call_later(HEAD_S, self._late)
 
     def _cancel(self) -> None:
@@ -49,7 +58,11 @@ class HeadInTime(H11Protocol):
             self._timer.cancel()
 
     def _late(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return
+        if self._brought >= LEAST:
+            self._expect()
+        else:
             self.transport.close()  # once the client has taken what it was sent
 
 

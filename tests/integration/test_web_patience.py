@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -45,6 +47,7 @@ SENT = {  # what comes at once, with how the answer to it begins
     "half a head": (f"GET /healthz HTTP/1.1\r\n{HOST}X-More: ", ""),
     "half a second request": (f"GET /healthz HTTP/1.1\r\n{HOST}\r\nGET /healthz HT", "200"),
     "a body nobody reads": (f"POST /api/v1/ocr HTTP/1.1\r\n{LONG}\r\n", "401"),
+    "much of it": (f"POST /api/v1/ocr HTTP/1.1\r\n{LONG}\r\n" + "x" * 3_000_000, "401"),
     "a login": (f"POST /login HTTP/1.1\r\n{LONG}\r\na=", "408"),
     "a document": (f"POST /api/v1/ocr?name=a HTTP/1.1\r\n{LONG}TOKEN\r\n" + "x" * 3_000_000, "408"),
     "a form": (f"POST /v1/files HTTP/1.1\r\n{LONG}{FORM}TOKEN\r\n{PART}" + "x" * 2_000_000, "408"),
@@ -113,6 +116,21 @@ def test_a_slow_but_steady_upload_is_taken_whole(hasty: Site) -> None:
         answer = client.post("/api/v1/ocr?name=slow.png", content=slowly())
     assert answer.status_code == 202
     assert (hasty.root / "inbox/web/slow.png").stat().st_size == 9 * patience.LEAST
+
+
+def test_a_client_that_sends_all_before_it_looks_is_told_why_it_was_refused(hasty: Site) -> None:
+    def slowly() -> Iterator[bytes]:
+        for _ in range(25):
+            yield bytes(patience.LEAST)
+            time.sleep(HEAD_S / 10)
+
+    with closing(http.client.HTTPConnection(hasty.url.rpartition("/")[2], timeout=60)) as client:
+        size = {"content-length": str(25 * patience.LEAST)}
+        client.request("POST", "/api/v1/ocr?name=a.png", slowly(), size)
+        answer = client.getresponse()
+        assert (answer.status, b"no valid token" in answer.read()) == (401, True)
+        client.request("GET", "/healthz")  # on the same connection
+        assert client.getresponse().status == 200
 
 
 def test_strangers_who_ask_whether_all_is_well_have_the_ledger_read_once_a_second(
