@@ -71,4 +71,5 @@ def _lines(rows: Sequence[Row]) -> Iterator[list[Row]]:
             yield sorted(line, key=lambda row: row.box.x1)
             line = []
         line.append(row)
-    yield sorted(line, key=lambda row: row.box.x1)
+    if line:
+        yield sorted(line, key=lambda row: row.box.x1)
