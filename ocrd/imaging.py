@@ -296,7 +296,7 @@ def _check_heif(head: bytes, most: int) -> None:
         if width * height > most:
             hint = "Save it with fewer pixels, or raise max_pixels in the configuration."
             raise _too_large(width, height, f"{most / 1e6:g} megapixels", hint)
-        if max(width, height) > _LONGEST_SIDE:
+        if head[8:11] == b"avi" and max(width, height) > _LONGEST_SIDE:
             hint = "Save it with fewer pixels, in several parts, or as PNG or TIFF."
             raise _too_large(width, height, f"{_LONGEST_SIDE} on a side", hint)
 

@@ -6,18 +6,21 @@ have been.
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
+from collections.abc import Iterator
 
-from ocrd.pdffile import Document, PdfPage
+from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 
 _CUT = "its content breaks off in the file"
 _FLUSHED = b"\0\0\xff\xff"  # ends data that a program flushed but never finished: all is there
 _AT_ONCE = 1 << 20  # bytes
 _TAIL = 1 << 18  # bytes at the end of a page's operators: these are looked at, in 0.1 s at most
-_INLINE_PICTURE = re.compile(rb"EI(?=[\s\0]|$)")
+_DO = re.compile(rb"/([^\s\0()<>\[\]{}/%]+)\s+Do\b")
 _OPENING, _VALUES = (b"[", b"<<"), (b"true", b"false", b"null")
-_DEEPEST = 4  # parentheses within a string need no escape where they are balanced
+_OPERATORS = frozenset(b"q Q cm BT ET Tf Td Tm Tj TJ BDC EMC Do re m l c f n S W".split())
+_DEEPEST = 50  # parentheses within a string need no escape where they are balanced
 _STRING = rb"(?:[^()\\]++|\\.)*+"
 for _ in range(_DEEPEST):
     _STRING = rb"(?:[^()\\]++|\\.|\(" + _STRING + rb"\))*+"
@@ -26,24 +29,47 @@ _TOKEN = re.compile(
     rb"|(?P<bracket><<|>>|[\[\]])"
     rb"|(?P<operand>\(" + _STRING + rb"\)|<[^<>]*+>|/[^\s\0()<>\[\]{}/%]*+"
     rb"|[-+.\d][^\s\0()<>\[\]{}/%]*+)"
-    rb"|(?P<operator>[^\s\0()<>\[\]{}/%]++)"
+    # a picture among the operators, of bytes of any kind; some programs put no space before its end
+    rb"|(?P<operator>ID[\s\0].*?(?<=[\s\0>])EI(?=[\s\0](?:[\0\t\n\r -~]{8}|[\0\t\n\r -~]*+\Z)|\Z)"
+    rb"|ID[\s\0].*?EI(?=[\s\0]|\Z)"
+    rb"|[^\s\0()<>\[\]{}/%]++)"
     rb"|(?P<broken>[(<])",
     re.DOTALL,
 )
+# an operator with nothing but text behind it: not in a picture, and hardly in a string
+_SURE = re.compile(rb"[\s)>\]](?:ET|EMC|Q|T[jJd]|S|f\*?|n|re|l|c|h|cm)(?=\s[\t\n\r -~]{16})")
 
 
 def broken_content(page: PdfPage) -> str:
     """Why a page shows less than its author drew, in a few words; empty if nothing is missing.
 
     Its content and the forms that it draws must be packed to their end, and end after an operator:
-    not within a string, an array or a text.
+    not within a string, an array or a text.  Other damage is for MuPDF to tell of.
     """
-    document, contents = page.parent, page.get_contents()
-    forms = {form[0] for form in page.get_xobjects()}
-    if any(_is_cut(document, xref) for xref in (*contents, *forms)):
-        return _CUT
-    streams = [document.xref_stream(form) or b"" for form in forms]
-    return _CUT if any(map(_breaks_off, [page.read_contents(), *streams])) else ""
+    try:
+        for streams, content in _drawn(page):
+            if any(_is_cut(page.parent, xref) for xref in streams) or _breaks_off(content):
+                return _CUT
+    except FAULTS as error:
+        memory_ran_out(str(error))
+    return ""
+
+
+def _drawn(page: PdfPage) -> Iterator[tuple[list[int], bytes]]:
+    """The streams and operators of the page, and of each form that it draws.
+
+    Some programs give all pages the forms of all of them.
+    """
+    content = page.read_contents()
+    yield page.get_contents(), content
+    names = set(_DO.findall(content))
+    forms = page.get_xobjects() if names else []
+    while drawn := {form[0] for form in forms if os.fsencode(form[1]) in names}:
+        forms = [form for form in forms if form[0] not in drawn]
+        for form in drawn:
+            content = page.parent.xref_stream(form) or b""
+            yield [form], content
+            names.update(_DO.findall(content))
 
 
 def _is_cut(document: Document, xref: int) -> bool:
@@ -65,18 +91,22 @@ def _is_cut(document: Document, xref: int) -> bool:
 
 def _breaks_off(content: bytes) -> bool:
     """Whether operators end or go on within a string, an array or a text."""
-    tail = content[-_TAIL:]
-    pictures = [match.end() for match in _INLINE_PICTURE.finditer(tail)]  # bytes of any kind
+    start = 0
+    if len(content) > _TAIL:
+        sure = _SURE.search(content, len(content) - _TAIL)
+        start = sure.end() if sure else len(content)
     in_text = False
     before = opened = b""  # an operand still without its operator; a bracket still open
-    for token in _TOKEN.finditer(tail, pictures[-1] if pictures else 0):
+    for token in _TOKEN.finditer(content, start):
         said = token[0]
         if token["broken"] or said == b"ID":
             return True
         if token["bracket"]:
             opened = said if said in _OPENING else b""
         elif token["operator"] and said not in _VALUES:
-            if opened or (before and said in (b"q", b"BT")) or (in_text and said == b"BT"):
+            if said in _OPERATORS and opened:
+                return True
+            if (before and said in (b"q", b"BT")) or (in_text and said == b"BT"):
                 return True
             in_text = said == b"BT" or (in_text and said != b"ET")
         if token.lastgroup:  # it is no comment

@@ -163,6 +163,16 @@ def is_hidden(page: PdfPage) -> bool:
     return bool(traces) and all(trace["type"] == _INVISIBLE for trace in traces)
 
 
+def visible_fonts(page: PdfPage) -> set[str]:
+    """The names of the fonts in which a page shows anything but spaces."""
+    return {
+        trace["font"]
+        for trace in page.get_texttrace()
+        if trace["type"] != _INVISIBLE
+        and not all(chr(letter).isspace() for letter, *_ in trace["chars"])
+    }
+
+
 def pictures_of(page: PdfPage) -> list[Box]:
     """The boxes of the images on a page, clipped to it."""
     return [box for box, _ in _pictures(page)]

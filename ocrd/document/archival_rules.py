@@ -23,7 +23,7 @@ from ocrd.document.pdf_objects import (
 )
 from ocrd.document.standard_fonts import StandardFonts
 from ocrd.pdffile import FAULTS, Document, PdfPage, pymupdf
-from ocrd.pdftext import is_hidden
+from ocrd.pdftext import visible_fonts
 
 _FORBIDDEN = {  # actions (6.5.1)
     "JavaScript", "Launch", "Sound", "Movie", "ResetForm", "ImportData", "Hide", "SetOCGState",
@@ -41,12 +41,12 @@ _BLENDS = {  # ISO 32000-1, 11.3.5
     "ColorBurn", "HardLight", "SoftLight", "Difference", "Exclusion", "Hue", "Saturation", "Color",
     "Luminosity",
 }  # fmt: skip
+_SUBSET = re.compile(r"^[A-Z]{6}\+")  # of a font of which only some letters are embedded
 _PROGRAMS = ("FontFile", "FontFile2", "FontFile3")
 _INKS = re.compile(rb"(?:[-+.\d]+\s+){4}[kK]\s|/(?:DeviceCMYK|CMYK)\s+(?:cs|CS)\s")
 _INLINE = re.compile(rb"\bBI\b(.{1,400}?)\bID\s", re.DOTALL)
 _BAD_INLINE = re.compile(rb"/(LZW|CMYK|DeviceCMYK)\b|/(I|Interpolate)\s+true")
 _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
-_NOT_EMBEDDED = "is not embedded"
 _NO_PROFILE = "it has colours of four inks and no profile that says how they look"
 _OF_CATALOG = ("AA", "Requirements", "Perms", "Collection", "NeedsRendering", "Version")
 _LEAST_SIDE = 3.0  # of a page, in its units (6.1.13)
@@ -54,15 +54,12 @@ _DEEPEST = 32
 
 
 class Inspector:
-    """Finds visible content that PDF/A forbids; objects that pages share are inspected once.
+    """Finds visible content that PDF/A forbids; objects that pages share are inspected once."""
 
-    With `mend`, standard fonts that lack their programs are embedded; otherwise they are faults.
-    """
-
-    def __init__(self, *, mend: bool = True) -> None:
+    def __init__(self) -> None:
         self._known: dict[tuple[int, bool], str] = {}
         self._fonts = True
-        self._standard = StandardFonts() if mend else None
+        self._standard = StandardFonts()
 
     def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
         """The first fault of a page, in a few words; empty if there is none.
@@ -120,9 +117,9 @@ class Inspector:
             if name_of(holder, "Subtype") == "CIDFontType2" and not has(holder, "CIDToGIDMap"):
                 mupdf.pdf_dict_puts(holder, "CIDToGIDMap", mupdf.pdf_new_name("Identity"))
             return ""
-        if self._standard is not None and self._standard.embed(font):
+        if self._standard.embed(font):
             return ""
-        return f"its font {name_of(font, 'BaseFont') or '(unnamed)'} {_NOT_EMBEDDED}"
+        return f"its font {name_of(font, 'BaseFont') or '(unnamed)'} is not embedded"
 
     def _colours(self, space: Object) -> str:
         """The fault of a colour space: DeviceCMYK, even as an alternate, has no profile (6.2.4)."""
@@ -224,16 +221,19 @@ def disproof(document: Document) -> str:
     """What proves that a document is no PDF/A of any part, in a few words; empty if nothing does.
 
     Only what leaves no doubt counts: scripts, and visible text in fonts that are not embedded.
+    Fonts of nothing visible need not be: those of a layer of hidden text, and unused ones.
     """
-    catalog = object_of(document, document.pdf_catalog())
-    if has(get(catalog, "Names"), "JavaScript"):
+    scripts = get(get(object_of(document, document.pdf_catalog()), "Names"), "JavaScript")
+    if [*items_of(get(scripts, "Names")), *items_of(get(scripts, "Kids"))]:
         return "it has scripts"
-    inspector = Inspector(mend=False)
     with suppress(*FAULTS):
         for page in document:
-            fault = inspector.fault_of(page, fonts=not is_hidden(page))
-            if fault.endswith(_NOT_EMBEDDED):
-                return fault
+            fonts = [(_SUBSET.sub("", font[3]), font[1], font[2]) for font in page.get_fonts()]
+            whole = {name for name, program, kind in fonts if program != "n/a" or kind == "Type3"}
+            bare = {name for name, *_ in fonts} - whole
+            found = bare & visible_fonts(page) if bare else bare
+            if found:
+                return f"its font {min(found)} is not embedded"
     return ""
 
 

@@ -520,6 +520,28 @@ def test_a_claim_does_not_count_where_a_script_speaks_against_it(tmp_path: Path)
         assert "pdfaid:part" not in document.get_xml_metadata()
 
 
+@pytest.mark.parametrize("hidden", ["", "Hidden"])
+def test_a_claim_counts_where_fonts_of_nothing_visible_are_not_embedded(
+    tmp_path: Path, hidden: str
+) -> None:
+    """A page of visible text has a font besides that is not used, or of hidden text."""
+
+    def change(document: Any) -> None:
+        page = document[0]
+        page.insert_font(fontname="Own", fontbuffer=pymupdf.Font("helv").buffer)
+        page.insert_text((72, 90), "Visible", fontname="Own")
+        page.insert_font(fontname="cour")
+        page.insert_text((72, 120), hidden, fontname="cour", render_mode=3)
+        assert [font[1] for font in page.get_fonts() if font[3] == "Courier"] == ["n/a"]
+
+    source = changed(claiming(tmp_path, "2B"), change)
+    blank = PageResult(text="")
+    archived(tmp_path, source, blank, blank, outputs=PDFA | {"pdf"})
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        assert "pdfaid:part" in document.get_xml_metadata()
+    assert not any("claims" in note for note in notes(tmp_path))
+
+
 @pytest.mark.parametrize("end", [b"\nq 1 0 0 [ cm << >> (\n", b"\nBT 1 0 0"])
 def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path, end: bytes) -> None:
     truth = typeset()

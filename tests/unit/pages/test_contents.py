@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,62 @@ def test_each_entry_is_a_line_of_its_own(tmp_path: Path, lead: Any, bold: bool) 
 def test_prices_are_no_page_numbers(tmp_path: Path) -> None:
     prices = [(0, title, f"{index}.50") for index, (_, title, _) in enumerate(ENTRIES)]
     assert not any(" ... " in line for line in told(tmp_path, dots, prices))
+
+
+def page_of(folder: Path, lines: list[tuple[float, str, str]], pitch: float) -> str:
+    """The Markdown of lines, each of a left edge, a text and the number that dots lead to."""
+    with pymupdf.open() as document:
+        page = document.new_page()
+        for row, (x, text, number) in enumerate(lines):
+            y = 80 + pitch * row
+            page.insert_text((x, y), text, fontsize=SIZE)
+            if number:
+                end = RIGHT - pymupdf.get_text_length(number, "helv", SIZE)
+                page.insert_text((end, y), number, fontsize=SIZE)
+                dots(page, x + pymupdf.get_text_length(text, "helv", SIZE), end, y)
+        document.save(str(folder / "a.pdf"))
+    own = own_text(folder / "a.pdf", 1)
+    assert own is not None
+    return markdown(own.result.blocks, AnswerFormat.DOCUMENT, {})
+
+
+BETWEEN = {
+    "a title of two lines": [(72, "A title that goes on and on word{n}", ""), (90, "here", "1{n}")],
+    "a part without a number": [(72, "Part word{n}", ""), (90, "Chapter of it", "2{n}")],
+    "what a dish is made of": [(72, "Soup", "{n}"), (72, "with beans and word{n}", "")],
+    "several numbers": [(72, "Apples", "1{n}"), (72, "Pears word{n}", "12, 15, 7{n}")],
+    "a page of an annex": [(72, "Apples", "1{n}"), (72, "Pears word{n}", "A-7{n}")],
+}
+
+
+@pytest.mark.parametrize("pitch", [13.2, 14.5, 17.0])
+@pytest.mark.parametrize("pattern", BETWEEN.values(), ids=BETWEEN)
+def test_no_line_between_entries_is_lost(tmp_path: Path, pattern: Any, pitch: float) -> None:
+    lines = [
+        (x, text.format(n=n), number.format(n=n)) for n in range(6) for x, text, number in pattern
+    ]
+    said = page_of(tmp_path, lines, pitch)
+    words = " ".join(f"{text} {number}" for _, text, number in lines)
+    assert Counter(re.findall(r"\w+", words)) <= Counter(re.findall(r"\w+", said))
+
+
+def test_an_entry_of_several_numbers_is_one(tmp_path: Path) -> None:
+    numbers = ["3", "12, 15, 18", "7-9", "21, 30-34"]
+    said = page_of(tmp_path, [(72, f"Word {n}", number) for n, number in enumerate(numbers)], 14)
+    assert [line.strip() for line in said.splitlines()] == [
+        f"Word {n} ... {number}" for n, number in enumerate(numbers)
+    ]
+
+
+@pytest.mark.parametrize("beside", ["side text", "Other title ................... 4"])
+def test_lines_of_several_columns_are_not_joined(tmp_path: Path, beside: str) -> None:
+    with pymupdf.open() as document:
+        page = document.new_page()
+        for row in range(6):
+            y = 80 + 14 * row
+            page.insert_text((40, y), f"{beside} {row}", fontsize=SIZE)
+            page.insert_text((300, y), f"Title {row} ................... {row}", fontsize=SIZE)
+        document.save(str(tmp_path / "a.pdf"))
+    own = own_text(tmp_path / "a.pdf", 1)
+    assert own is not None
+    assert " ... " not in own.result.text

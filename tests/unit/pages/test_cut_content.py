@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -22,6 +22,15 @@ FLUSHED = zlib.compressobj()
 UNENDED = FLUSHED.compress(SOUND) + FLUSHED.flush(zlib.Z_SYNC_FLUSH)
 PICTURE = b"q BI /W 2 /H 4 /BPC 8 /CS /G ID (<[BT(<[ EI Q\n"  # any bytes may occur in one
 
+LONG = b"0 0 m 1 1 l S\n" * 20_000  # more than is looked at
+
+
+def begun_in(line: bytes, place: bytes) -> bytes:
+    """A long content of which what is looked at begins at a place in a line."""
+    rest = line[line.index(place) :]
+    return b"q\n" * 9 + line + LONG[len(LONG) - (1 << 18) + len(rest) :]
+
+
 SOUND_ONES = {
     "plain": SOUND,
     "packed": PACKED,
@@ -32,6 +41,23 @@ SOUND_ONES = {
     "a comment at its end": SOUND + b"\n% (unread [ BT",
     "a mark of nesting": b"/A <</B (x)>> BDC " + SOUND + b" EMC\0\0",
     "left open": b"q q " + SOUND,
+    "words like the end of a picture": b"BT /F 9 Tf (PARTEI [x) Tj (BEI <x) Tj (BEI 50 %) Tj ET",
+    "such words after a picture": PICTURE + b"BT /F 9 Tf (PARTEI [x) Tj (EI 50 %) Tj ET",
+    "a picture without a space at its end": PICTURE.replace(b" EI", b"EI") + SOUND,
+    "a picture in letters": b"q BI /W 2 /H 4 /F /A85 ID <(EI\n[~>EI Q\n" + SOUND,
+    "deep in parentheses": b"BT (" + b"(" * 30 + b"x" + b")" * 30 + b") Tj ET",
+    "no number": b"[nan 3] 0 d " + SOUND,
+    "a reference": b"/A <</B 3 0 R>> BDC " + SOUND + b" EMC",
+    **{
+        f"long, begun in {line!r}": begun_in(line, b"*")
+        for line in (
+            b"BT (a * <b) Tj ET\n",
+            b"BT (a * [b Q c) Tj ET\n",
+            b"BT (a * 5 q b) Tj ET\n",
+            b"BT (a * BT b BT) Tj ET\n",
+            b"q BI /W 2 /H 4 ID <( * [\xffBT ID <\xff EI Q\n",
+        )
+    },
 }
 CUT_ONES = {
     "half of the packed data": PACKED[: len(PACKED) // 2],
@@ -45,6 +71,8 @@ CUT_ONES = {
     "before an operator": LINES[0] + b" 1 0 0",
     "in a picture": LINES[0] + b" BI /W 2 /H 4 ID xx",
     "in a dictionary": LINES[0] + b" /A <</B 3",
+    "in a string of a long one": LONG + b" BT (x",
+    "in a long picture": LONG + b" BI /W 2 /H 4 ID " + b"\xff( " * 9,
 }
 
 
@@ -90,3 +118,31 @@ def test_a_sound_page_is_whole(tmp_path: Path, form: Form, content: bytes) -> No
 @pytest.mark.parametrize("content", CUT_ONES.values(), ids=CUT_ONES)
 def test_a_page_that_breaks_off_is_not(tmp_path: Path, form: Form, content: bytes) -> None:
     assert flaws(tmp_path / "a.pdf", form(content)) == {"its content breaks off in the file"}
+
+
+def a_form(content: bytes, resources: bytes = b"") -> bytes:
+    entries = b"/Type/XObject/Subtype/Form/BBox[0 0 300 400]/Resources<<" + resources + b">>"
+    return stream(content, entries)
+
+
+def test_a_form_counts_where_it_is_drawn(tmp_path: Path) -> None:
+    """Some programs give a page the forms of all pages."""
+    cut = a_form(b"1 0 0")
+    outer = a_form(b"/Inner Do", b"/XObject<</Inner 10 0 R>>")
+    forms = b"/XObject<</Cut 10 0 R/Outer 11 0 R>>"
+    flaws_of = [
+        flaws(tmp_path / "a.pdf", one_page(own, resources=forms, more={10: cut, 11: outer}))
+        for own in (b"q Q", b"/Cut Do", b"/Outer Do")
+    ]
+    assert [None in found for found in flaws_of] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"resources": FONT + b"/XObject<</X<</Subtype/Form/BBox[0 0 9 9]>>>>"},
+        {"resources": FONT, "page": b"/Contents 1 0 R"},
+    ],
+)
+def test_what_is_no_stream_does_not_stop_a_page(tmp_path: Path, parts: Any) -> None:
+    assert flaws(tmp_path / "a.pdf", one_page(SOUND + b" /X Do", **parts)) == {None}
