@@ -15,7 +15,7 @@ from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 
 _CUT = "its content breaks off in the file"
 _FLUSHED = b"\0\0\xff\xff"  # ends data that a program flushed but never finished: all is there
-_AT_ONCE = 1 << 20  # bytes
+_AT_ONCE, _MOST = 1 << 20, 1 << 26  # bytes
 _TAIL = 1 << 18  # bytes at the end of a page's operators: these are looked at, in 0.1 s at most
 _DO = re.compile(rb"/([^\s\0()<>\[\]{}/%]+)\s+Do\b")
 _OPENING, _VALUES = (b"[", b"<<"), (b"true", b"false", b"null")
@@ -47,46 +47,60 @@ def broken_content(page: PdfPage) -> str:
     not within a string, an array or a text.  Other damage is for MuPDF to tell of.
     """
     try:
-        for streams, content in _drawn(page):
-            if any(_is_cut(page.parent, xref) for xref in streams) or _breaks_off(content):
-                return _CUT
+        return _CUT if any(_is_broken(*part) for part in _drawn(page)) else ""
     except FAULTS as error:
         memory_ran_out(str(error))
     return ""
 
 
-def _drawn(page: PdfPage) -> Iterator[tuple[list[int], bytes]]:
+def _drawn(page: PdfPage) -> Iterator[tuple[Document, list[int], bytes | None]]:
     """The streams and operators of the page, and of each form that it draws.
 
-    Some programs give all pages the forms of all of them.
+    Some programs give all pages the forms of all of them.  The operators are None if they would
+    take too much memory.
     """
-    content = page.read_contents()
-    yield page.get_contents(), content
-    names = set(_DO.findall(content))
+    document, streams = page.parent, page.get_contents()
+    content = page.read_contents() if _is_small(document, streams) else None
+    yield document, streams, content
+    names = set(_DO.findall(content or b""))
     forms = page.get_xobjects() if names else []
     while drawn := {form[0] for form in forms if os.fsencode(form[1]) in names}:
         forms = [form for form in forms if form[0] not in drawn]
         for form in drawn:
-            content = page.parent.xref_stream(form) or b""
-            yield [form], content
-            names.update(_DO.findall(content))
+            content = document.xref_stream(form) or b"" if _is_small(document, [form]) else None
+            yield document, [form], content
+            names.update(_DO.findall(content or b""))
 
 
-def _is_cut(document: Document, xref: int) -> bool:
-    """Whether a stream's packed data end too early or make no sense; a checksum may be missing."""
+def _is_broken(document: Document, streams: list[int], content: bytes | None) -> bool:
+    cut = any(_unpacked(document, xref)[1] for xref in streams)
+    return cut or (content is not None and _breaks_off(content))
+
+
+def _is_small(document: Document, streams: list[int]) -> bool:
+    return sum(_unpacked(document, xref)[0] for xref in streams) <= _MOST
+
+
+def _unpacked(document: Document, xref: int) -> tuple[int, bool]:
+    """How many bytes a stream has without its filter, and whether they are cut or make no sense.
+
+    A checksum may be missing.  Filters other than Flate are not looked into; they unpack to at most
+    some 1,400 times as much.
+    """
     if not (xref < document.xref_length() and document.xref_is_stream(xref)):
-        return False  # MuPDF complains of it
-    if document.xref_get_key(xref, "Filter")[1].strip("[] ") != "/FlateDecode":
-        return False
+        return 0, False  # MuPDF complains of it
     packed: bytes = document.xref_stream_raw(xref) or b""
-    inflater, left = zlib.decompressobj(-zlib.MAX_WBITS), packed[2:]
+    kind = document.xref_get_key(xref, "Filter")[1].strip("[] ")
+    if kind != "/FlateDecode":
+        return len(packed) * (1 if kind == "null" else 1400), False
+    inflater, left, size = zlib.decompressobj(-zlib.MAX_WBITS), packed[2:], 0
     try:
         while left and not inflater.eof:
-            inflater.decompress(left, _AT_ONCE)
+            size += len(inflater.decompress(left, _AT_ONCE))
             left = inflater.unconsumed_tail
     except zlib.error:
-        return True
-    return bool(packed) and not inflater.eof and not packed.endswith(_FLUSHED)
+        return size, True
+    return size, bool(packed) and not inflater.eof and not packed.endswith(_FLUSHED)
 
 
 def _breaks_off(content: bytes) -> bool:
