@@ -16,14 +16,17 @@ from ocrd.layout.order import Row
 
 LEAST_ENTRIES, LEAST_LED = 4, 3  # in succession; in a column, where dots lead to the numbers
 LEADER, SHORT_LEADER = 4, 2  # dots; a scan's are not all read
+SPREAD = 5.0  # heights between words: those of several columns, or of a form
 APART = 1.0  # heights before a number that no dots lead to
 ALIGNED = 1.0  # heights by which the right ends of numbers may differ
 FAR = 1.7  # times the usual distance of lines: those further away are a block of their own
 
 _ENTRY = re.compile(  # title, leader, page: perhaps Roman, or with digits that were read as letters
-    r"(.*?[^\W\d_].*?)((?:\s*[.…·_])*)\s*(?:(?<=[\s.…·_])(\d{1,4}|(?!\d+$)[\divxlcdmo]{1,7}))?",
+    r"(.*?[^\W\d_].*?)((?:\s*[.…·_])*)\s*"
+    r"(?:(?<=[\s.…·_])(\d{1,4}(?:(?:,\s?|\s?[-\u2013]\s?)\d{1,4})*|(?!\d+$)[\divxlcdmo]{1,7}))?",
     re.I,
 )
+_LEADER = re.compile(r"(?:[.·_]\s?){4}|(?:…\s?){2}")
 
 
 class _Line(NamedTuple):
@@ -87,9 +90,14 @@ def _line(row: Row) -> _Line:
     if match is None or any(piece.text.isdecimal() for piece in row[1:-1]):
         return _Line(said)
     title, leader, page = match[1], match[2], match[3] or ""
+    bare = row[-1].text.strip(" .…·_") == page
+    worded = [piece for piece in (row[:-1] if bare else row) if any(map(str.isalpha, piece.text))]
+    gaps = (after.box.x1 - before.box.x2 for before, after in pairwise(worded))
+    if _LEADER.search(title) or max(gaps, default=0.0) > SPREAD * row[-1].height:
+        return _Line(said)
     dots = sum(3 if char == "…" else 1 for char in leader if not char.isspace())
     alone = len(row) > 1 and row[-1].box.x1 - row[-2].box.x2 > APART * row[-1].height
-    alone = alone and page.isdecimal() and row[-1].text.strip(" .…·_") == page
+    alone = alone and bare and page.isdecimal()
     if not alone and dots < (SHORT_LEADER if page else LEADER):
         return _Line(said)
     led = dots >= SHORT_LEADER or leader[:1].isspace()  # or else the title's own full stop
