@@ -31,7 +31,8 @@ TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
 NEARER = 0.92  # of it: a row so close may continue a first cell
 FAR = 1.7  # times the usual distance of rows: a row further away is not of the group
 FAR_SENTENCE = 1.25  # likewise for a sentence that stands between tables
-FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet
+FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet, or for a single cell
+FAR_CELLS = 2.5  # heights, at least, for a row of several cells
 PRICED = 0.7  # of the rows with several cells end in an amount
 SPACE = 0.35  # heights: a sign is no farther from its amount
 RECENT = 40  # last rows, from which the usual distance is taken
@@ -80,8 +81,8 @@ class Group:
         """The median height of the pieces in its last rows, at least 1."""
         return max(1.0, median(piece.height for row in self.rows[-RECENT:] for piece in row))
 
-    def takes(self, row: Row) -> bool:
-        """Whether a row continues this group."""
+    def takes(self, row: Row, above: Row = ()) -> bool:
+        """Whether a row continues this group, below its last row or one that spans it."""
         if not self.rows:
             return True
         cells = _whole(row)
@@ -89,12 +90,12 @@ class Group:
         single = all(len(numbers) <= 1 for numbers in met)
         columns_met = [number for numbers in met for number in numbers]
         apart = len(columns_met) == len(set(columns_met))  # no two cells lie in one
-        return single and apart and any(met) and not self._far(row)
+        return single and apart and any(met) and not self._far(row, above)
 
     def spanned_by(self, row: Row, following: Row) -> bool:
         """Whether a row may be one cell over several columns, with more of the group below it."""
         among = len(self.columns) > 1 and len(self.rows) > 1 and len(following) > 1
-        return among and len(row) == 1 and not self._far(row) and self.takes(following)
+        return among and len(row) == 1 and not self._far(row) and self.takes(following, row)
 
     def add(self, row: Row, *, spans: bool = False) -> None:
         """Add a row; where it `spans` columns, it leaves them as they are."""
@@ -115,13 +116,14 @@ class Group:
         """The distances from each row to the next, of the `last` rows or, if 0, of all."""
         return [below[0].middle - above[0].middle for above, below in pairwise(self.rows[-last:])]
 
-    def _far(self, row: Row) -> bool:
+    def _far(self, row: Row, above: Row = ()) -> bool:
         distances = self.distances(RECENT)
-        distance = row[0].middle - self.rows[-1][0].middle
+        distance = row[0].middle - (above or self.rows[-1])[0].middle
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         if len(row) == 1 and len(row[0].text) > LONGEST_CELL and usual:
             return distance > FAR_SENTENCE * median(distances)
-        return distance > max(usual, FAR_AT_FIRST * self.height)
+        least = FAR_CELLS if usual and len(row) > 1 else FAR_AT_FIRST
+        return distance > max(usual, least * self.height)
 
     def cells(self, *, framed: bool = False, parted: bool = False) -> Cells | None:
         """Its cells if it is a table.  Cells over several columns leave the others empty.

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from ocrd.layout.contents import contents as contents_among
 from ocrd.layout.notes import line_numbers as numbers_among
 from ocrd.layout.notes import notes as notes_among
-from ocrd.layout.order import Row, columns
+from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, running
 from ocrd.layout.ruled import level_ruled
 from ocrd.layout.tables import Cells, foot, groups
@@ -81,6 +82,15 @@ def line_numbers(lines: Sequence[Line], width: float, height: float) -> Iterator
     for row in numbers_among([Piece(line, line.box.scaled(width, height)) for line in lines]):
         box = Box.around(piece.line.box for piece in row)
         yield Block("aside_text", " ".join(piece.text for piece in row), (box,), Markup.PLAIN)
+
+
+def contents(lines: Sequence[Line], width: float, height: float) -> Iterator[Block]:
+    """The tables of contents among the lines of a page, each as a text of its entries."""
+    pieces = [Piece(line, line.box.scaled(width, height)) for line in lines]
+    for entries, found in contents_among(rows(pieces)):
+        if entries:
+            box = Box.around(piece.line.box for row in found for piece in row)
+            yield Block("text", "\n".join(entries), (box,), Markup.PLAIN)
 
 
 def _aligned(column: Sequence[Row]) -> Iterator[Block]:

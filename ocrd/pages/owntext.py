@@ -19,7 +19,6 @@ from ocrd.layout.notes import among
 from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, leftward, typeset
-from ocrd.pages.contents import contents
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.shown import has_outlines, is_box, is_within, seen_lines, untold_pictures
 from ocrd.pages.type_rows import Row, Style
@@ -88,7 +87,8 @@ def own_text(page: PdfPage) -> OwnText | None:
     size = page.rect.width, page.rect.height
     printed = list(_rows(page, raw, linked_places))
     typography = _typography(page)
-    ruled += contents([row for row in printed if not _in_any(ruled, row.box)])
+    free = [Line(row.text, row.box) for row in printed if not _in_any(ruled, row.box)]
+    ruled += columns.contents(free, *size)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     counts = list(columns.line_numbers([Line(row.text, row.box) for row in unruled], *size))
     unruled = [row for row in unruled if not _in_any(counts, row.box)]

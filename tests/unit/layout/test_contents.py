@@ -17,6 +17,11 @@ ENTRIES = [
 ]
 
 
+def replaced(it: Piece, text: str, lower: float = 0) -> Piece:
+    """The piece with another text, and so much lower on the page."""
+    return piece(text, it.box.x1, it.middle + lower)
+
+
 def page(leader: str, *, marks: bool = True, joined: bool = False) -> list[Piece]:
     found = []
     for n, (mark, title, number) in enumerate(ENTRIES):
@@ -31,16 +36,20 @@ def page(leader: str, *, marks: bool = True, joined: bool = False) -> list[Piece
 
 
 @pytest.mark.parametrize("marks", [True, False], ids=["numbered", "unnumbered"])
-@pytest.mark.parametrize("leader", ["", " . .", "......", " …"])
-def test_entries_are_lines_without_their_leaders(leader: str, marks: bool) -> None:
+@pytest.mark.parametrize("leader", ["", " .", " . .", "......", " …"])
+def test_entries_are_lines_however_long_their_leaders(leader: str, marks: bool) -> None:
     (found,) = blocks(page(leader, marks=marks), PAGE)
-    said = [it if marks else it[1:] for it in ENTRIES]
-    assert (found.label, found.text) == ("text", "\n".join(map(" ".join, said)))
+    lead = " ... " if leader else " "
+    said = [
+        f"{mark} {title}{lead}{number}"[0 if marks else len(mark) + 1 :]
+        for mark, title, number in ENTRIES
+    ]
+    assert (found.label, found.text) == ("text", "\n".join(said))
 
 
 def test_numbers_that_were_read_with_the_dots_before_them_are_page_numbers_as_well() -> None:
     (found,) = blocks(page(" ..... ", joined=True), PAGE)
-    assert found.text == "\n".join(map(" ".join, ENTRIES))
+    assert found.text == "\n".join(f"{mark} {title} ... {page}" for mark, title, page in ENTRIES)
 
 
 def test_a_title_without_a_number_stays_between_the_entries() -> None:
@@ -50,14 +59,47 @@ def test_a_title_without_a_number_stays_between_the_entries() -> None:
     assert block.text.split("\n")[2] == "Second part"
 
 
+def test_entries_whose_numbers_were_not_read_or_read_as_letters_are_entries() -> None:
+    numbers = ["", "5", "", "", "", "IO", "ll8", "119", ". 121", "xii"]
+    found = []
+    for n, number in enumerate(numbers):
+        found += row(100 + 28 * n, ("The harbour .......", 120))
+        found += row(104 + 28 * n, (number, 900 - 10 * len(number))) if number else []
+    (block,) = blocks(found, PAGE)
+    lead = [f"The harbour ... {number.removeprefix('. ')}".strip() for number in numbers]
+    assert block.text.split("\n") == lead
+
+
+def test_a_title_keeps_its_own_full_stop() -> None:
+    found = [replaced(it, "Roads, etc.") if it.text == "Roads" else it for it in page("")]
+    (block,) = blocks(found, PAGE)
+    assert block.text.split("\n")[1] == "1.1 Roads, etc. 5"
+
+
+def test_a_heading_parts_the_lists_below_each_other() -> None:
+    below = [replaced(it, it.text, 220) for it in page(" ......")]
+    found = blocks([*page(" ......"), piece("Figures", 60, 278), *below], PAGE)
+    assert [it.text.count("\n") for it in found] == [4, 0, 4]
+    assert found[1].text == "Figures"
+
+
+@pytest.mark.parametrize("said", ["......", "...... 12 Mill Lane"], ids=["blank", "filled in"])
+def test_dotted_blanks_of_a_form_are_no_entries(said: str) -> None:
+    names = ["Name", "Street", "Town", "Country", "Telephone"]
+    found = [piece(f"{name} {said}", 60, 100 + 28 * n) for n, name in enumerate(names)]
+    text = "\n".join(block.text for block in blocks(found, PAGE))
+    assert text.count("......") == len(names)
+
+
 @pytest.mark.parametrize(
     "rows",
     [
+        [("", "Crop", "Tons"), *((a, f"{b} .....", c) for a, b, c in reversed(ENTRIES))],
         [("", "Name", "Count"), *ENTRIES],
         [*ENTRIES[:4], ("3", "Trains", "2"), ("4", "Mills", "4"), ("5", "Ships", "1")],
         [(mark, title, f"{number}.50") for mark, title, number in ENTRIES],
     ],
-    ids=["below a head", "that fall", "of amounts"],
+    ids=["below a head that dots lead to", "below a head", "that fall", "of amounts"],
 )
 def test_numbers_of_a_table_are_cells(rows: list[tuple[str, str, str]]) -> None:
     found = blocks(

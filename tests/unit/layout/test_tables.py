@@ -44,6 +44,15 @@ def test_a_table_begins_and_ends_where_its_rows_do() -> None:
     ]  # fmt: skip
 
 
+def test_a_table_begins_below_another_in_its_columns_where_the_white_is_wide() -> None:
+    facts = row(0, ("Mill Lane 4", 50), ("Invoice", 500), ("2019-580", 620))
+    facts += row(22, ("Dublin", 50), ("Date", 500), ("7 March", 620))
+    facts += row(44, ("", 50), ("Due", 500), ("27 April", 620))
+    goods = [("Description", "Amount"), ("Gloves", "51.31"), ("Screw", "68.14"), ("Sum", "119.45")]
+    below = [it for n, (a, b) in enumerate(goods) for it in row(101 + 35 * n, (a, 50), (b, 600))]
+    assert cells([it for it in facts if it.text] + below)[-1] == tuple(goods)
+
+
 def test_an_empty_cell_stays_empty() -> None:
     page = [*GOODS, *row(220, ("Pitch", 50), ("7.00", 510))]
     assert ("Pitch", "", "7.00") in cells(page)[0]

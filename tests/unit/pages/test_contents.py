@@ -76,6 +76,27 @@ def test_each_entry_is_a_line_of_its_own(tmp_path: Path, lead: Any, bold: bool) 
     assert told(tmp_path, lead, ENTRIES, bold)[:-1] == ["# Contents", *entries]
 
 
+def none(page: Any, start: float, end: float, y: float) -> None:
+    """White alone, as in many reports."""
+
+
+def test_an_entry_to_which_no_dots_lead_is_a_line_as_well(tmp_path: Path) -> None:
+    entries = [f"{title} {number}" for _, title, number in ENTRIES[:-1]]
+    assert told(tmp_path, none, ENTRIES[:-1])[:-1] == ["# Contents", *entries]
+
+
+def test_the_first_line_of_a_long_title_is_told_before_the_second(tmp_path: Path) -> None:
+    entries = [*ENTRIES[:3], (0, "2 Ships of the river and", ""), *ENTRIES[4:]]
+
+    def lead(page: Any, start: float, end: float, y: float) -> None:
+        if end < RIGHT:
+            dots(page, start, end, y)
+
+    said = told(tmp_path, lead, entries)
+    assert said[4] == "2 Ships of the river and"
+    assert [line for line in said if " ... " in line] == [*said[1:4], *said[5:7]]
+
+
 def test_prices_are_no_page_numbers(tmp_path: Path) -> None:
     prices = [(0, title, f"{index}.50") for index, (_, title, _) in enumerate(ENTRIES)]
     assert not any(" ... " in line for line in told(tmp_path, dots, prices))
