@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pymupdf
 import pytest
 
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import own_text, page
+from ocrd.pdfcontent import broken_content
 from tests.unit.pages.pdfs import one_page, stream
 
 WANTED = Rendering(dpi=36, max_pixels=1_000_000, max_pages=9)
@@ -146,3 +149,19 @@ def test_a_form_counts_where_it_is_drawn(tmp_path: Path) -> None:
 )
 def test_what_is_no_stream_does_not_stop_a_page(tmp_path: Path, parts: Any) -> None:
     assert flaws(tmp_path / "a.pdf", one_page(SOUND + b" /X Do", **parts)) == {None}
+
+
+def test_a_page_that_unpacks_to_hundreds_of_megabytes_takes_little_memory() -> None:
+    with pymupdf.open() as document:
+        sheet = document.new_page()
+        sheet.insert_text((72, 72), "x")
+        (content,) = sheet.get_contents()
+        document.update_stream(content, b"0 0 m 9 9 l S\n" * 15_000_000)
+        packed = document.tobytes()
+    with pymupdf.open(stream=packed) as document:
+        tracemalloc.start()
+        try:
+            assert broken_content(document[0]) == ""
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
