@@ -217,6 +217,7 @@ class Recognised:
                 close columns, or in the head of a table.  None for wide gaps only.
         """
         words = self.read.words or tuple(spans(self.read, self.crop.gap_between))
+        words = tuple(sorted(words, key=lambda word: word.start))  # some may run the other way
         usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):
@@ -253,12 +254,15 @@ class Recognised:
         return part * self.crop.width / self.crop.height
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
-        text, first, last = self.read.text, words[0], words[-1]
-        placed = tuple(
-            Word(text[word.first : word.last], self._place(word, word, pose)) for word in words
-        )
-        said, place = text[first.first : last.last], self._place(first, last, pose)
-        line = Line(said, place, placed, self.read.score)
+        """The piece of text with these words, given from the line's beginning to its end."""
+        said, placed, first, last = "", list[Word](), words[0], words[-1]
+        for word in sorted(words, key=lambda word: word.first):
+            text = self.read.text[word.first : word.last]
+            placed.append(Word(text, self._place(word, word, pose)))
+            parted = placed[1:] and self.read.text[word.first - 1].isspace()
+            said += f" {text}" if parted else text
+        place = self._place(first, last, pose)
+        line = Line(said, place, tuple(placed), self.read.score)
         box = straight(between(self.quad, first.start, last.end), pose.slope)
         stands = box.y2 - box.y1 > 2 * (box.x2 - box.x1)
         weight = height(self.quad) * self.crop.weight(first.start, last.end)

@@ -17,7 +17,7 @@ from typing import Any
 from ocrd.errors import EngineSetupError
 
 _SONAMES = ("libtesseract.so.5", "libtesseract.so.4")
-_LINE, _WORD = 2, 3  # TessPageIteratorLevel
+_LINE, _WORD, _SYMBOL = 2, 3, 4  # TessPageIteratorLevel
 _ORIENTATION, _SINGLE_LINE = 0, 7  # TessPageSegMode
 _LEGACY, _LSTM = 0, 1  # TessOcrEngineMode
 _DPI = 300  # lines are about as high as print at this resolution
@@ -43,6 +43,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {  # name -> the type of the result, then o
     "ResultIteratorGetUTF8Text": (_POINTER, _POINTER, _INT),
     "ResultIteratorConfidence": (_FLOAT, _POINTER, _INT),
     "ResultIteratorGetPageIterator": (_POINTER, _POINTER),
+    "PageIteratorIsAtFinalElement": (_INT, _POINTER, _INT, _INT),
     "ResultIteratorDelete": (None, _POINTER),
     "PageIteratorBoundingBox": (_INT, _POINTER, _INT, _INTS, _INTS, _INTS, _INTS),
 }  # fmt: skip
@@ -54,11 +55,12 @@ class Seen:
 
     Attributes:
         text: Its text.
-        score: Tesseract's confidence, 0 to 1.
+        score: Tesseract's confidence, 0 to 1: that in the worst of its letters.
         left: The left end, in pixels.
         right: The right end, in pixels.
         parted: Whether there is a space before it.  In scripts without spaces, and often in Korean,
             Tesseract's words are only a syllable or two.
+        letters: The confidence on average over its letters, for print seldom below 0.95.
     """
 
     text: str
@@ -66,6 +68,7 @@ class Seen:
     left: int
     right: int
     parted: bool
+    letters: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +174,23 @@ class Tesseract:
         library, whole = self._library, self._said(found, _LINE)
         while True:
             text = self._said(found, _WORD).strip()
+            score = library.TessResultIteratorConfidence(found, _WORD) / 100
+            box = [_INT() for _ in range(4)]
+            place = library.TessResultIteratorGetPageIterator(found)
+            library.TessPageIteratorBoundingBox(place, _WORD, *map(ctypes.byref, box))
+            letters, last = [], False
+            while not last:
+                letters.append(library.TessResultIteratorConfidence(found, _SYMBOL) / 100)
+                last = library.TessPageIteratorIsAtFinalElement(place, _WORD, _SYMBOL)
+                more = library.TessResultIteratorNext(found, _SYMBOL)
+                last = last or not more
             if text:
-                score = library.TessResultIteratorConfidence(found, _WORD) / 100
-                box = [_INT() for _ in range(4)]
-                place = library.TessResultIteratorGetPageIterator(found)
-                library.TessPageIteratorBoundingBox(place, _WORD, *map(ctypes.byref, box))
                 before, found_it, after = whole.partition(text)
                 whole = after if found_it else whole
                 parted = " " in before or not found_it
-                yield Seen(text, score, box[0].value, box[2].value, parted)
-            if not library.TessResultIteratorNext(found, _WORD):
+                average = sum(letters) / len(letters)
+                yield Seen(text, score, box[0].value, box[2].value, parted, average)
+            if not more:
                 return
 
     def _said(self, found: int, level: int) -> str:

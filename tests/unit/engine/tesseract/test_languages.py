@@ -169,8 +169,6 @@ async def test_what_has_to_be_installed_is_named(
         ("\u0e19\u0e49\u0e49\u0e32", "\u0e19\u0e49\u0e33"),  # the ring taken for a second tone
         ("\u0e17\u0e48\u0e32", "\u0e17\u0e48\u0e32"),  # a tone alone stays
         ("e\u0301", "\u00e9"),
-        ("\u1f20\u03c1\u03b8\u03b5", "\u03ae\u03c1\u03b8\u03b5"),  # a breathing for the accent
-        ("\u1f34\u03b4\u03b9\u03b1 \u00e8", "\u03af\u03b4\u03b9\u03b1 \u00e8"),
         (
             "\u0645\u0639, \u0644\u0627; \u0647\u0644?",
             "\u0645\u0639\u060c \u0644\u0627\u061b \u0647\u0644\u061f",
@@ -180,7 +178,3 @@ async def test_what_has_to_be_installed_is_named(
 )
 async def test_letters_are_those_of_their_script(halves: str, whole: str) -> None:
     assert composed(halves) == whole
-
-
-async def test_ancient_greek_keeps_its_breathings() -> None:
-    assert composed("\u1f20\u03c1\u03b8\u03b5", languages("el+grc")) == "\u1f20\u03c1\u03b8\u03b5"

@@ -18,7 +18,7 @@ from ocrd.engine.tesseract.latin import SURE
 from ocrd.engine.tesseract.library import Seen
 from ocrd.engine.tesseract.recogniser import TesseractRecogniser
 from ocrd.engine.tesseract.tidy import tidied
-from ocrd.engine.tesseract.words import Said, in_order
+from ocrd.engine.tesseract.words import Said, in_order, numbered
 from ocrd.page import PageImage
 from tests.support.needs import few, needs
 from tests.support.scripts import CJK, DEJAVU, KOREAN, NOTO
@@ -286,9 +286,185 @@ def test_a_narrow_word_in_doubt_between_others_ends_no_page(
         ("א 12 15 ב", "א 12 15 ב"),  # numbers alone follow the line
         ("א 48 Bank Deutsche ב", "א Deutsche Bank 48 ב"),
         ("Bank Deutsche 48", "48 Deutsche Bank"),
+        ("menu the from .light", "light from the menu."),
+        ("א Bank ,Deutsche ב", "א Deutsche Bank, ב"),
+        ("א Bank .Deutsche", "א Deutsche Bank."),
+        ("done. is all", "all is done."),
     ],
 )
 def test_words_that_run_the_other_way_are_turned(seen: str, read: str) -> None:
     """As seen from the right, and as they are read."""
     words = [Said(text, n / 10, (n + 1) / 10, 1, 1) for n, text in enumerate(seen.split())]
     assert " ".join(word.text for word in in_order(words)) == read
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        (".your computer", "your computer."),
+        ("your computer and the other one", "your computer and the other one"),
+    ],
+)
+def test_latin_lines_of_a_page_read_from_the_right_have_their_place(
+    recogniser: RapidRecogniser, shown: str, read: str
+) -> None:
+    """A line of right-to-left text that consists of Latin words has its full stop on the left."""
+    page, ink = shown_by_side(shown)
+    reader = PageReader(load(1), tesseract("he", recogniser))
+    (piece,) = reader.read(PageImage(page.width, page.height, page.tobytes())).pieces
+    assert piece.text == read
+    assert piece.box.width == pytest.approx(ink, rel=0.1)
+
+
+def test_latin_words_within_a_line_read_from_the_right_do_not_part_it(
+    recogniser: RapidRecogniser,
+) -> None:
+    line = "החברה שלנו עובדת עם Deutsche Bank מאז 1998"
+    page = ImageOps.expand(scanned(line, ImageFont.truetype(SANS, 30), "he"), 60, "white")
+    reader = PageReader(load(1), tesseract("he", recogniser))
+    pieces = reader.read(PageImage(page.width, page.height, page.tobytes())).pieces
+    assert [piece.text for piece in pieces] == [line]
+
+
+def shown_by_side(line: str) -> tuple[Image.Image, int]:
+    """A line on a page, exactly as it looks, and its width."""
+    page = scanned(line, ImageFont.truetype(SANS, 30), "en", room=0)
+    return ImageOps.expand(page, 60, "white"), page.width
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "letters", "kept"),
+    [
+        ("uk", "охоронялися", 0.98, True),
+        ("el", "θεμέλιο", 0.98, True),
+        ("ar", "تدخل،", 0.96, True),
+        ("he", "עיניו", 0.97, True),
+        ("hi", "मानव", 0.97, True),
+        ("uk", "охоронялися", 0.9, False),
+        ("ru", "ию@адогод.ехатре", 0.97, False),
+        ("ru", "manual", 0.98, False),
+        ("uk", "32г", 0.98, False),  # noqa: RUF001 - Cyrillic
+        ("uk", "ої", 0.98, False),
+    ],
+)
+def test_one_doubtful_letter_costs_no_word(
+    monkeypatch: pytest.MonkeyPatch, language: str, text: str, letters: float, *, kept: bool
+) -> None:
+    reader = tesseract(language)
+    page = np.full((48, 200, 3), 255, np.uint8)
+    page[8:40, 20:180:8] = 0
+    told = [Seen(text, 0.1, 36, 196, parted=True, letters=letters)]
+    monkeypatch.setattr(reader, "_seen", lambda _: told)
+    (part,) = reader.lines([whole(Image.fromarray(page))])
+    assert part.text == text
+    assert (part.score >= 0.5) is kept
+
+
+def test_the_confidence_of_letters_is_told_beside_that_of_the_worst() -> None:
+    line = "Оголошення про продаж вивішують біля входу"
+    crop = drawn(line, ImageFont.truetype(SANS, 18), "uk")
+    seen = tesseract("uk")._seen(crop.pixels)
+    assert [word.text for word in seen] == line.split()
+    assert all(word.score <= word.letters <= 1 for word in seen)
+    assert any(word.score < word.letters for word in seen)
+
+
+@pytest.mark.parametrize("language", ["ru", "el"])
+@pytest.mark.parametrize("seed", few([1, 2]))
+def test_dirt_and_texture_are_no_words(language: str, seed: int) -> None:
+    """Lines cut out of blots, scratches and coarse texture."""
+    rng = np.random.default_rng(seed)
+    crops = []
+    for count, radius in [(40, 2), (60, 4), (25, 7)]:
+        page = Image.new("RGB", (500, 48), "white")
+        draw = ImageDraw.Draw(page)
+        for x, y, dx, dy in rng.integers((0, 0, -9, -9), (500, 48, 10, 10), (count, 4)):
+            draw.line((x, y, x + dx, y + dy), "black", radius)
+        crops.append(whole(page))
+    coarse = np.kron(rng.integers(0, 2, (6, 60)), np.ones((8, 8))) * 255
+    crops.append(whole(Image.fromarray(coarse.astype(np.uint8)).convert("RGB")))
+    assert all(part.score < 0.5 for part in tesseract(language).lines(crops))
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("uk", "Оголошення про продаж вивішують біля входу"),
+        ("he", "סירות שאין משתמשים בהן בחורף יש להוציא"),
+    ],
+)
+def test_a_line_of_which_nothing_is_read_is_read_at_another_size(
+    monkeypatch: pytest.MonkeyPatch, language: str, line: str
+) -> None:
+    reader = TesseractRecogniser(language)
+    crop = drawn(line, ImageFont.truetype(SANS, 36), language)
+    crop = crop.stretch(0, crop.width, mirrored=reader.mirrored)
+    (before,) = reader.lines([crop])
+    kept = reader._tesseract.line
+    size = crop.height + 2 * 16
+    monkeypatch.setattr(
+        reader._tesseract,
+        "line",
+        lambda grey, width, height: [] if height == size else kept(grey, width, height),
+    )
+    (part,) = reader.lines([crop])
+    assert part.text == before.text == line
+    for now, then in zip(part.words, before.words, strict=True):
+        assert now.start == pytest.approx(then.start, abs=0.01)
+        assert now.end == pytest.approx(then.end, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seen", "read"),
+    [
+        ("Рахунок Ме 2036 від", "Рахунок № 2036 від"),  # noqa: RUF001 - Cyrillic
+        ("під'їзд Мо 3,", "під'їзд № 3,"),  # noqa: RUF001 - Cyrillic
+        ("Не 3, а 4", "Не 3, а 4"),  # noqa: RUF001 - Cyrillic
+        ("Ме та", "Ме та"),  # noqa: RUF001 - Cyrillic
+        ("8:30 -- 16:00", "8:30 – 16:00"),  # noqa: RUF001 - an en dash
+        ("Ме", "Ме"),  # noqa: RUF001 - Cyrillic
+        ("", ""),
+    ],
+)
+def test_signs_that_a_model_does_not_know(seen: str, read: str) -> None:
+    words = [Said(text, n / 10, (n + 1) / 10, 1, 1) for n, text in enumerate(seen.split())]
+    assert " ".join(word.text for word in numbered(words)) == read
+
+
+MODERN = [
+    ("ἠρθε", "ήρθε"),
+    ("ἴδια", "ίδια"),
+    ("ὡς", "ως"),
+    ("ἡ", "η"),
+    ("ἐποχή", "εποχή"),
+    ("τῆς", "τής"),
+    ("è", "è"),
+]
+ANCIENT = "ἐν ἀρχῇ ἦν ὁ λόγος καὶ ὁ λόγος ἦν πρὸς τὸν θεόν"
+TODAY = "η εποχή ήρθε και όλα είναι έτοιμα από σήμερα ως αύριο"
+
+
+@pytest.mark.parametrize(("seen", "read"), MODERN)
+def test_greek_is_told_as_it_is_written_today(
+    monkeypatch: pytest.MonkeyPatch, seen: str, read: str
+) -> None:
+    assert said_of(monkeypatch, "el", f"{seen} {TODAY}") == f"{read} {TODAY}"
+
+
+def test_greek_with_breathings_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_of(monkeypatch, "el", ANCIENT) == ANCIENT
+
+
+def said_of(monkeypatch: pytest.MonkeyPatch, language: str, text: str) -> str:
+    """What becomes of words that Tesseract has read."""
+    reader = tesseract(language)
+    page = np.full((48, 1300, 3), 255, np.uint8)
+    told = [
+        Seen(word, 1.0, 16 + 80 * n, 86 + 80 * n, parted=True)
+        for n, word in enumerate(text.split())
+    ]
+    for word in told:
+        page[8:40, word.left - 16 : word.right - 16] = 0
+    monkeypatch.setattr(reader, "_seen", lambda _: told)
+    (part,) = reader.lines([whole(Image.fromarray(page))])
+    return part.text
