@@ -7,6 +7,7 @@ read where they stand.  Cells (of a table, a form) are not split but read row by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,6 +32,9 @@ LOOSE = 2.2  # heights from line to line: running text is set closer
 GOING_ON = 0.3  # of the lines of narrow text begin or end within a sentence, at least
 VERSE = 5  # words of an average line
 ACROSS = 0.9  # of the text's width: a rule so wide separates what is above from what is below
+LARGER, BROADER = 1.25, 1.4  # times the height, or the strokes, of most lines: a headline
+BEGINNING = 4.0  # heights of a line: what is so near below a headline's top begins its columns
+ENDED = 3.0  # heights of a line: white so high below a column ends its article
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,11 @@ def columns(pieces: Iterable[Piece], rules: Iterable[Box] = ()) -> list[list[Row
     """The page's columns in reading order, each as its rows from top to bottom.
 
     The order of `pieces` does not matter.  Of the level `rules`, those that reach from side to side
-    end columns.
+    end columns; so do headlines that stand level at the top of all columns, as in newspapers.
     """
     text = list(pieces)
-    across = [Piece(Line("", rule), rule) for rule in parting(rules, [it.box for it in text])]
+    parts_at = [*parting(rules, [it.box for it in text]), *_above_headlines(text)]
+    across = [Piece(Line("", rule), rule) for rule in parts_at]
     parts = _parted(sorted([*text, *across], key=_place))
     found = (rows(piece for piece in part if piece not in across) for part in parts)
     return [column for column in found if column]
@@ -65,6 +70,40 @@ def parting(rules: Iterable[Box], boxes: Sequence[Box]) -> list[Box]:
         if rule.width > ACROSS * whole.width
         if not any(abs(2 * rule.y1 - it.y1 - it.y2) < it.height / 2 for it in boxes)
     ]
+
+
+def _above_headlines(pieces: Sequence[Piece]) -> Iterator[Box]:
+    """Level lines across the page, below which each column begins with a headline.
+
+    Two columns of one text may have headings side by side by chance; but then no white ends one.
+    """
+    if not pieces:
+        return
+    line, whole = median(piece.height for piece in pieces), Box.around(it.box for it in pieces)
+    strokes = median(piece.weight for piece in pieces) or math.inf
+    large = {it for it in pieces if it.height >= LARGER * line or it.weight >= BROADER * strokes}
+    done = whole.y1
+    for head in sorted(large, key=_place):
+        top = head.box.y1 - line / 2
+        if top < done or any(it.box.y1 < top and it.box.y2 > top + line for it in pieces):
+            continue
+        found = strips(it for it in pieces if top <= it.box.y1 < top + BEGINNING * line)
+        firsts = [min(strip, key=lambda piece: piece.box.y1) for strip in found]
+        heads = [it for it in firsts if it.box.y1 < top + line]  # one may be wide as two columns
+        if len(heads) < 2 or not large.issuperset(heads):
+            continue
+        white = [top - _end_above(top, strip, pieces) for strip in found]
+        if min(white) > 0 and (len(found) > 2 or max(white) > ENDED * line):
+            yield Box(whole.x1, top, whole.x2, top)
+            done = top + line
+
+
+def _end_above(top: float, column: Sequence[Piece], pieces: Iterable[Piece]) -> float:
+    """Where the text above a column ends; infinity if there is none."""
+    place = Box.around(piece.box for piece in column)
+    above = (it.box for it in pieces if it.box.y1 < top)
+    ends = [it.y2 for it in above if it.x1 < place.x2 and it.x2 > place.x1]
+    return max(ends, default=math.inf)
 
 
 def rows(pieces: Iterable[Piece]) -> list[Row]:

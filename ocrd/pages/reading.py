@@ -11,6 +11,7 @@ _GUTTER = 0.012  # of the page's width, at least, between columns
 _LEVEL = 0.75  # of the lines with several blocks: more is a form
 _LINE = 0.03  # of the page's height: a block so low is one line
 _MOST = 0.5  # of the letters read in a place: with fewer, the page's own words yield
+_ENDED = 2.0  # heights of a heading: white so high below a column ends its text
 _LONGEST = 40  # characters of a form's label, or of the answer filled in
 
 
@@ -70,6 +71,9 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
     bands = _parted(blocks, across=False)
     if _cells(bands):
         return [block for band in bands for block in _across(band)]
+    articles = _articles(bands)
+    if len(articles) > 1:
+        return [block for rows in articles for block in in_order(rows)]
     parts = _parted(blocks, across=True) if len(bands) < len(blocks) else []
     if len(parts) > 1:
         return [block for part in parts for block in in_order(part)]
@@ -81,6 +85,40 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
         for group in (*([band] for band in bands[:start]), bands[start:end], bands[end:])
         for block in in_order([block for band in group for block in band])
     ]
+
+
+def _articles(bands: Sequence[Sequence[Block]]) -> list[list[Block]]:
+    """The blocks of the bands, parted above headings that stand level over all columns."""
+    found: list[list[Block]] = [[]]
+    for band in bands:
+        if found[-1] and _headed(band, found[-1]):
+            found.append([])
+        found[-1] += band
+    return found
+
+
+def _headed(band: Sequence[Block], above: Sequence[Block]) -> bool:
+    """Whether headings begin a band's columns; two, only if white below a column ends its text.
+
+    Two columns of one text may have headings side by side by chance.
+    """
+    columns = _parted(band, across=True)
+    firsts = [min(column, key=lambda block: block.boxes[0].y1) for column in columns]
+    top = min(first.boxes[0].y1 for first in firsts)
+    height = min(first.boxes[0].height for first in firsts)
+    heads = [first for first in firsts if first.boxes[0].y1 < top + height / 2]
+    if len(heads) < 2 or not all(head.level for head in heads):
+        return False
+    ends = [_end_above(column, above) for column in columns]
+    return max(ends) < 1 and (len(columns) > 2 or top - min(ends) > _ENDED * height)
+
+
+def _end_above(column: Sequence[Block], above: Sequence[Block]) -> float:
+    """Where the text above a column ends; below the page if there is none."""
+    place = Box.around(block.boxes[0] for block in column)
+    boxes = (block.boxes[0] for block in above)
+    ends = [box.y2 for box in boxes if box.x1 < place.x2 and box.x2 > place.x1]
+    return max(ends, default=1.0)
 
 
 def _cells(bands: Sequence[Sequence[Block]]) -> bool:

@@ -62,6 +62,41 @@ def test_three_columns_are_read_from_left_to_right() -> None:
     assert read(page) == LEFT.splitlines() + RIGHT.splitlines() + LEFT.upper().splitlines()
 
 
+def article(number: int, x: float, y: float, **type_: float) -> list[Piece]:
+    return [piece(f"Head {number}", x, y, **type_), *lines(f"{number} {RIGHT}", x, y + 35)]
+
+
+@pytest.mark.parametrize("type_", [{"size": 1.5}, {"weight": 3.0}], ids=["larger", "bold"])
+@pytest.mark.parametrize(
+    "places", [(20, 340, 660), (20, 340)], ids=["three", "two, one ends early"]
+)
+def test_headlines_level_over_all_columns_begin_other_articles(
+    places: tuple[float, ...], type_: dict[str, float]
+) -> None:
+    above = [lines("\n".join([RIGHT] * (2 if n == 0 else 1)), x, 100) for n, x in enumerate(places)]
+    below = [article(n, x, 350, **type_) for n, x in enumerate(places)]
+    page = [it for column in (*above, *below) for it in column]
+    assert read(page[::-1]) == [it.text for it in page]
+
+
+def test_a_headline_over_two_columns_begins_an_article_beside_others() -> None:
+    above = [lines("\n".join([RIGHT] * n), x, 100) for n, x in ((2, 20), (2, 340), (1, 660))]
+    wide = [piece("A headline over two of them", 20, 350, size=1.5)]
+    below = [lines(f"{n} {RIGHT}", x, 390) for n, x in enumerate((20, 340))]
+    page = [
+        it for column in (*above, wide, *below, article(2, 660, 352, size=1.5)) for it in column
+    ]
+    assert read(page[::-1]) == [it.text for it in page]
+
+
+def test_headings_side_by_side_in_the_columns_of_one_text_end_none() -> None:
+    columns_ = [
+        [*lines(LEFT, x, 100), *article(n, x, 215, size=1.4)] for n, x in enumerate((50, 400))
+    ]
+    page = [it for column in columns_ for it in column]
+    assert read(page[::-1]) == [it.text for it in page]
+
+
 RAGGED = "ragged lines of text that are\nshort now and\nthen or long, as\nthey come in\na newspaper"
 
 

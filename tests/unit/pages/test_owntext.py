@@ -580,6 +580,31 @@ def test_three_columns_of_several_blocks_stay_apart() -> None:
     assert said == ["title", *(f"{column}{row}" for column in range(3) for row in range(6))]
 
 
+@pytest.mark.parametrize(
+    ("columns", "ends", "articles"),
+    [
+        (3, (0.3, 0.3, 0.3), True),
+        (2, (0.3, 0.2), True),
+        (2, (0.3, 0.3), False),
+    ],
+    ids=["three", "two, one ends early", "two of one text"],
+)
+def test_headings_level_over_all_columns_begin_other_articles(
+    columns: int, ends: tuple[float, ...], articles: bool
+) -> None:
+    def block(text: str, column: int, top: float, end: float, level: int = 0) -> Block:
+        x = 0.05 + 0.31 * column
+        return Block("text", text, (Box(x, top, x + 0.29, end),), Markup.PLAIN, level=level)
+
+    above = [block(f"above {n}", n, 0.1, end) for n, end in zip(range(columns), ends, strict=True)]
+    heads = [block(f"head {n}", n, 0.32, 0.34, level=2) for n in range(columns)]
+    below = [block(f"below {n}", n, 0.35, 0.6 - 0.02 * n) for n in range(columns)]
+    rows = [above, [it for pair in zip(heads, below, strict=True) for it in pair]]
+    one_text = [it for column in zip(above, heads, below, strict=True) for it in column]
+    expected = [it for row in rows for it in row] if articles else one_text
+    assert in_order(expected[::-1]) == expected
+
+
 FIGURES = [
     ("Valve", "Bar", "Litres"),
     ("North gate", "2.5", "1310"),
