@@ -123,11 +123,13 @@ def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
     """The blocks of a column's lines, top to bottom; each line with its join to the one above."""
     blocks: list[list[tuple[Join, TextLine]]] = []
     pitch, right = _pitch(lines), max((line.right for line in lines), default=0)
-    usual = median(line.height for line in lines) if lines else 0.0
+    usual = median(line.size for line in lines) if lines else 0.0
     slip = _is_slip(lines, right)
     for line in lines:
-        larger = max(1.0, line.height / usual)  # larger type is set farther apart
-        join = _join(blocks[-1], line, pitch * larger, right) if blocks else Join.NEW
+        join = Join.NEW
+        if blocks:  # larger type is set farther apart
+            larger = max(1.0, min(line.size, blocks[-1][-1][1].size) / usual)
+            join = _join(blocks[-1], line, pitch * larger, right)
         if slip and join is not Join.NEW:
             join = Join.BREAK
         if join is Join.NEW:

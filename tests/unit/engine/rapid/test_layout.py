@@ -92,6 +92,13 @@ def test_the_lines_of_a_heading_in_large_type_are_as_far_apart_as_its_type_is_la
     assert labelled(page)[0] == ("title", "Bridge closed to lorries")
 
 
+def test_a_heading_stays_apart_from_a_line_that_accents_make_higher() -> None:
+    said = "Été comme hiver la forêt est belle et calme, et l'eau y est claire"
+    high = piece(said, 50, 134, width=660, size=1.25)
+    page = [piece("Ce il", 50, 100), high, *lines(f"{said.lower()}\n{said.lower()}", 50, 159)]
+    assert labelled(page)[0][1] == "Ce il"
+
+
 def test_a_sentence_between_an_info_block_and_the_items_parts_them() -> None:
     info = [("Albright & Sons", "Number", "2022-816"), ("Simon Dorsey", "Date", "26 March"),
             ("137 Mill Lane", "Customer", "99726"), ("Dublin", "Due", "9 April")]  # fmt: skip
