@@ -151,9 +151,10 @@ def _cheapest(
 
 def misfit(lengths: Sequence[float], words: Sequence[Stretch]) -> float:
     """The mean difference, in ems, between the words' lengths and the stretches found for them."""
-    if not words:
+    said, shown = sum(lengths), sum(end - start for start, end in words)
+    if not (said > 0 < shown):  # such as a control character, or a word without a width
         return _NO_FIT
-    em = sum(end - start for start, end in words) / sum(lengths)
+    em = shown / said
     missed = (abs((end - start) / em - n) for (start, end), n in zip(words, lengths, strict=True))
     return sum(missed) / len(lengths)
 

@@ -32,7 +32,7 @@ NEARER = 0.92  # of it: a row so close may continue a first cell
 FAR = 1.7  # times the usual distance of rows: a row further away is not of the group
 FAR_SENTENCE = 1.25  # likewise for a sentence that stands between tables
 FAR_AT_FIRST = 3.2  # heights, where there is no usual distance yet, or for a single cell
-FAR_CELLS = 2.5  # heights, at least, for a row of several cells
+FAR_CELLS, DISTINCT = 2.5, 1.2  # heights, and times the widest distance so far, for a row of cells
 PRICED = 0.7  # of the rows with several cells end in an amount
 SPACE = 0.35  # heights: a sign is no farther from its amount
 RECENT = 40  # last rows, from which the usual distance is taken
@@ -122,8 +122,8 @@ class Group:
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         if len(row) == 1 and len(row[0].text) > LONGEST_CELL and usual:
             return distance > FAR_SENTENCE * median(distances)
-        least = FAR_CELLS if usual and len(row) > 1 else FAR_AT_FIRST
-        return distance > max(usual, least * self.height)
+        parts = len(row) > 1 and usual > 0 and distance > DISTINCT * max(distances)
+        return distance > max(usual, (FAR_CELLS if parts else FAR_AT_FIRST) * self.height)
 
     def cells(self, *, framed: bool = False, parted: bool = False) -> Cells | None:
         """Its cells if it is a table.  Cells over several columns leave the others empty.

@@ -213,7 +213,7 @@ def in_mode(image: Image.Image, mode: str) -> Image.Image:
 
 @settings(
     deadline=None,
-    max_examples=examples(60),
+    max_examples=examples(24),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(shapes, st.sampled_from(KINDS), results, st.sampled_from([0, 90, 180, 270]))
@@ -238,3 +238,15 @@ def test_any_page_of_any_shape_becomes_a_bundle(
         assert len(document) == 1
     assert faults(folder / "out" / "scan.pdfa.pdf") == []
     assert_valid(folder / "out")
+
+
+@pytest.mark.parametrize("text", ["\x08", "\u200b", "\u0301", "\x08 \x08"])
+@pytest.mark.parametrize("box", [Box(0, 0, 0, 0), Box(0.1, 0.1, 0.4, 0.2)], ids=["none", "some"])
+def test_words_without_a_width_have_their_place_all_the_same(
+    tmp_path: Path, text: str, box: Box
+) -> None:
+    said = tuple(Word(word, box) for word in text.split(" "))
+    result = PageResult(text=text, blocks=(), lines=(Line(text, Box(0, 0, 1, 1), said),))
+    (tmp_path / "a.png").write_bytes(saved(grain((300, 200), 120), "PNG"))
+    bundle(tmp_path, tmp_path / "a.png", [record(1, result)], kind="image", outputs=OUTPUTS)
+    assert_valid(tmp_path / "out")
