@@ -169,7 +169,10 @@ def _best_gutter(pieces: list[Piece]) -> list[_Band]:
     for x in sorted({round(piece.box.x1 / line) for piece in pieces}):
         edge = min(p.box.x1 for p in pieces if round(p.box.x1 / line) == x)
         bands = _bands(pieces, edge, SLACK * line)
-        count = sum(len(band.left) + len(band.right) for band in bands if _columnar(band))
+        beside = [band for band in bands if band.left and band.right]
+        if sum(len(band.left) + len(band.right) for band in beside) <= most:
+            continue
+        count = sum(len(band.left) + len(band.right) for band in beside if _columnar(band))
         if count > most:
             best, most = bands, count
     return best
