@@ -30,6 +30,7 @@
       say(item, `${file.name}: ${Math.round((100 * event.loaded) / Math.max(event.total, 1))} %`);
     request.onerror = () => say(item, `${file.name}: the connection broke; send it again`, true);
     request.onload = () => {
+      request.upload.onprogress = null; // a late word of it must not cover the answer
       let told = {};
       try { told = JSON.parse(request.responseText); } catch { /* a proxy answers with a page of its own */ }
       if (request.status >= 300 || !told.state) {
