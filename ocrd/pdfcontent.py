@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 
@@ -47,41 +47,42 @@ def broken_content(page: PdfPage) -> str:
     not within a string, an array or a text.  Other damage is for MuPDF to tell of.
     """
     try:
-        return _CUT if any(_is_broken(*part) for part in _drawn(page)) else ""
+        for cut, operators in _drawn(page):
+            if cut or (operators is not None and _breaks_off(operators)):
+                return _CUT
     except FAULTS as error:
         memory_ran_out(str(error))
     return ""
 
 
-def _drawn(page: PdfPage) -> Iterator[tuple[Document, list[int], bytes | None]]:
-    """The streams and operators of the page, and of each form that it draws.
+def _drawn(page: PdfPage) -> Iterator[tuple[bool, bytes | None]]:
+    """Whether the packed data are cut, and the operators, of the page and of each form it draws.
 
     Some programs give all pages the forms of all of them.  The operators are None if they would
     take too much memory.
     """
-    document, streams = page.parent, page.get_contents()
-    content = page.read_contents() if _is_small(document, streams) else None
-    yield document, streams, content
-    names = set(_DO.findall(content or b""))
+    document = page.parent
+    size, cut = _unpacked(document, page.get_contents())
+    operators = page.read_contents() if size <= _MOST else None
+    yield cut, operators
+    names = set(_DO.findall(operators or b""))
     forms = page.get_xobjects() if names else []
     while drawn := {form[0] for form in forms if os.fsencode(form[1]) in names}:
         forms = [form for form in forms if form[0] not in drawn]
         for form in drawn:
-            content = document.xref_stream(form) or b"" if _is_small(document, [form]) else None
-            yield document, [form], content
-            names.update(_DO.findall(content or b""))
+            size, cut = _unpacked(document, [form])
+            operators = document.xref_stream(form) or b"" if size <= _MOST else None
+            yield cut, operators
+            names.update(_DO.findall(operators or b""))
 
 
-def _is_broken(document: Document, streams: list[int], content: bytes | None) -> bool:
-    cut = any(_unpacked(document, xref)[1] for xref in streams)
-    return cut or (content is not None and _breaks_off(content))
+def _unpacked(document: Document, streams: Iterable[int]) -> tuple[int, bool]:
+    """How many bytes the streams have unpacked, and whether any is cut or makes no sense."""
+    found = [_unpack(document, xref) for xref in streams]
+    return sum(size for size, _ in found), any(cut for _, cut in found)
 
 
-def _is_small(document: Document, streams: list[int]) -> bool:
-    return sum(_unpacked(document, xref)[0] for xref in streams) <= _MOST
-
-
-def _unpacked(document: Document, xref: int) -> tuple[int, bool]:
+def _unpack(document: Document, xref: int) -> tuple[int, bool]:
     """How many bytes a stream has without its filter, and whether they are cut or make no sense.
 
     A checksum may be missing.  Filters other than Flate are not looked into; they unpack to at most

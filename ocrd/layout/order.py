@@ -79,31 +79,31 @@ def _above_headlines(pieces: Sequence[Piece]) -> Iterator[Box]:
     """
     if not pieces:
         return
-    line, whole = median(piece.height for piece in pieces), Box.around(it.box for it in pieces)
+    boxes = [piece.box for piece in pieces]
+    line, whole = median(box.height for box in boxes), Box.around(boxes)
     strokes = median(piece.weight for piece in pieces) or math.inf
     large = {it for it in pieces if it.height >= LARGER * line or it.weight >= BROADER * strokes}
     done = whole.y1
     for head in sorted(large, key=_place):
         top = head.box.y1 - line / 2
-        if top < done or any(it.box.y1 < top and it.box.y2 > top + line for it in pieces):
+        if top < done or any(it.y1 < top and it.y2 > top + line for it in boxes):
             continue
         found = strips(it for it in pieces if top <= it.box.y1 < top + BEGINNING * line)
         firsts = [min(strip, key=lambda piece: piece.box.y1) for strip in found]
         heads = [it for it in firsts if it.box.y1 < top + line]  # one may be wide as two columns
         if len(heads) < 2 or not large.issuperset(heads):
             continue
-        white = [top - _end_above(top, strip, pieces) for strip in found]
+        white = [top - end_above(top, (it.box for it in strip), boxes) for strip in found]
         if min(white) > 0 and (len(found) > 2 or max(white) > ENDED * line):
             yield Box(whole.x1, top, whole.x2, top)
             done = top + line
 
 
-def _end_above(top: float, column: Sequence[Piece], pieces: Iterable[Piece]) -> float:
-    """Where the text above a column ends; infinity if there is none."""
-    place = Box.around(piece.box for piece in column)
-    above = (it.box for it in pieces if it.box.y1 < top)
-    ends = [it.y2 for it in above if it.x1 < place.x2 and it.x2 > place.x1]
-    return max(ends, default=math.inf)
+def end_above(top: float, column: Iterable[Box], boxes: Iterable[Box]) -> float:
+    """Where what begins above `top`, over a column, ends; infinity if nothing is there."""
+    place = Box.around(column)
+    above = (it for it in boxes if it.y1 < top and it.x1 < place.x2 and it.x2 > place.x1)
+    return max((it.y2 for it in above), default=math.inf)
 
 
 def rows(pieces: Iterable[Piece]) -> list[Row]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ocrd.layout.order import end_above
 from ocrd.page import Block, Box, PageResult, WordsFrom, letters
 
 _GUTTER = 0.012  # of the page's width, at least, between columns
@@ -109,16 +111,9 @@ def _headed(band: Sequence[Block], above: Sequence[Block]) -> bool:
     heads = [first for first in firsts if first.boxes[0].y1 < top + height / 2]
     if len(heads) < 2 or not all(head.level for head in heads):
         return False
-    ends = [_end_above(column, above) for column in columns]
-    return max(ends) < 1 and (len(columns) > 2 or top - min(ends) > _ENDED * height)
-
-
-def _end_above(column: Sequence[Block], above: Sequence[Block]) -> float:
-    """Where the text above a column ends; below the page if there is none."""
-    place = Box.around(block.boxes[0] for block in column)
-    boxes = (block.boxes[0] for block in above)
-    ends = [box.y2 for box in boxes if box.x1 < place.x2 and box.x2 > place.x1]
-    return max(ends, default=1.0)
+    boxes = [block.boxes[0] for block in above]
+    white = [top - end_above(top, (it.boxes[0] for it in column), boxes) for column in columns]
+    return math.isfinite(min(white)) and (len(columns) > 2 or max(white) > _ENDED * height)
 
 
 def _cells(bands: Sequence[Sequence[Block]]) -> bool:
